@@ -1,0 +1,52 @@
+/* backend.h - matrix products (and later convolutions) behind one table: reference C or oneDNN.
+ *
+ * A product is described once (fv_gemm), looked up once per shape (fv_gemm_find, which creates and
+ * caches the primitive in a one-thread scope) and then run any number of times on tiles, each run
+ * one-threaded inside the caller's parallel tasks.  Finding allocates on the first sight of a shape
+ * only; running never allocates.  Scratch is per thread and belongs to the backend (oneDNN's own
+ * default scratchpad is shared between threads and silently corrupts results). */
+#ifndef FV_CORE_BACKEND_H
+#define FV_CORE_BACKEND_H
+
+#include "core/tensor.h"
+
+#include <stdbool.h>
+
+/* C[m,n] = alpha op(A)[m,k] op(B)[k,n] (+ bias[n]) (+ C when accumulate).
+ * Element (i,p) of op(A) is at a[i*lda + p], or a[p*lda + i] when trans_a; (p,j) of op(B) at
+ * b[p*ldb + j], or b[j*ldb + p] when trans_b; C has rows of ldc elements.  A and B share dtype ab
+ * (f32 or bf16), C is f32 or bf16 (accumulate: f32 only), bias f32.  Products of bf16 accumulate in
+ * f32.  Zero-initialise before filling: equal descriptors must have equal bytes. */
+typedef struct fv_gemm {
+    int64_t m, n, k, lda, ldb, ldc;
+    float alpha; /* 0 stands for 1 */
+    int32_t trans_a, trans_b, accumulate, bias;
+    fv_dtype ab, c;
+} fv_gemm;
+
+typedef struct fv_gemm_plan fv_gemm_plan;
+
+typedef struct fv_backend_table {
+    const char *name; /* "onednn 2.6.3", "reference" */
+    bool (*supports)(fv_dtype ab);
+    /* A cached plan that lives until fv_backend_release.  Call it outside of parallel tasks. */
+    fv_status (*gemm_find)(const fv_gemm *desc, const fv_gemm_plan **plan);
+    /* Runs in the calling thread.  bias may be NULL unless the plan has one. */
+    fv_status (*gemm_run)(const fv_gemm_plan *plan, const void *a, const void *b, const float *bias,
+                          void *c);
+    /* The implementation's name, e.g. "brg:avx512_core"; for fovea info and the test that refuses
+     * reference implementations on hot paths. */
+    const char *(*gemm_implementation)(const fv_gemm_plan *plan);
+    uint64_t (*plans_created)(void); /* so far; the no-creation-after-warm-up test reads it */
+    void (*release)(void);           /* drops every plan */
+} fv_backend_table;
+
+/* The backend in use: oneDNN, or the reference when FOVEA_CPU=c.  Thread-safe. */
+const fv_backend_table *fv_backend(void);
+
+extern const fv_backend_table fv_backend_ref, fv_backend_dnnl;
+
+/* Chooses another table for the process (tests compare the two); NULL restores the default. */
+void fv_backend_use(const fv_backend_table *table);
+
+#endif

@@ -1,0 +1,83 @@
+/* kernels.h - what oneDNN lacks or does slowly, as a table of function pointers.
+ *
+ * The table is filled once: plain C first, then overwritten upward by the instruction sets that the
+ * CPU has and FOVEA_CPU (c, avx2, avx512) allows.  Every kernel works on one row or one contiguous
+ * run of f32 in the calling thread; rows, dtypes and threads are the caller's business (bf16 rows go
+ * through the conversion kernels and a row buffer that stays in L1).  Within one instruction set a
+ * kernel's bits depend on its arguments only.  NaN and infinity propagate; n may be any value >= 0;
+ * pointers need no alignment.  Unless said otherwise the output may alias an input of its length. */
+#ifndef FV_CORE_KERNELS_H
+#define FV_CORE_KERNELS_H
+
+#include "core/tensor.h"
+
+/* bits of fv_cpu_flags() */
+#define FV_CPU_AVX2        1u
+#define FV_CPU_AVX512      2u /* F, BW, DQ, VL */
+#define FV_CPU_AVX512_BF16 4u /* bf16 dot products */
+#define FV_CPU_AMX_BF16    8u
+#define FV_CPU_NEON        16u
+
+/* What the CPU has, lowered by FOVEA_CPU; read once. */
+unsigned fv_cpu_flags(void);
+const char *fv_cpu_isa(void);  /* "c", "avx2", "avx512", "avx512_bf16", "neon": kernels in use */
+const char *fv_cpu_model(void); /* "model name" of /proc/cpuinfo, or the machine type */
+
+/* Decoupled-weight-decay Adam, one parameter tensor, one step. */
+typedef struct fv_adamw_args {
+    float lr, beta1, beta2, eps, weight_decay;
+    float bias1, bias2; /* 1 - beta^t */
+    float grad_scale;   /* clipping factor, 1 = none */
+} fv_adamw_args;
+
+typedef struct fv_kernels {
+    const char *isa;
+    /* y += a x */
+    void (*axpy)(int64_t n, float a, const float *x, float *y);
+    /* y = x + a r  (residual with a per-sample factor) */
+    void (*add_scaled)(int64_t n, const float *x, float a, const float *r, float *y);
+    /* y = a x */
+    void (*scale)(int64_t n, float a, const float *x, float *y);
+    /* sum_i x_i y_i, f32 accumulation in a fixed order */
+    float (*dot)(int64_t n, const float *x, const float *y);
+    /* sum_i x_i^2, accumulated in double in a fixed order */
+    double (*sum_squares)(int64_t n, const float *x);
+    /* true when every element is finite */
+    bool (*all_finite)(int64_t n, const float *x);
+    /* y = x, other type */
+    void (*to_bf16)(int64_t n, const float *x, fv_bf16 *y);
+    void (*from_bf16)(int64_t n, const fv_bf16 *x, float *y);
+    /* y_i = exp(a x_i - m) / sum, m = max_j a x_j, a > 0; *lse = m + log sum when lse is not NULL.
+     * A row of -inf gives zeros and lse = -inf. */
+    void (*softmax)(int64_t n, float a, const float *x, float *y, float *lse);
+    /* y_i = exp(a x_i - lse): a softmax row again from its saved log-sum-exp */
+    void (*softmax_from_lse)(int64_t n, float a, const float *x, float lse, float *y);
+    /* dx_i = a y_i (dy_i - delta); delta = sum_j y_j dy_j is the caller's */
+    void (*softmax_backward)(int64_t n, float a, const float *y, const float *dy, float delta,
+                             float *dx);
+    /* y_i = gamma_i (x_i - mean) rstd + beta_i, rstd = 1/sqrt(var + eps), biased variance */
+    void (*layernorm)(int64_t n, const float *x, const float *gamma, const float *beta, float eps,
+                      float *y, float *mean, float *rstd);
+    /* dx_i = rstd (g_i - mean(g) - xhat_i mean(g xhat)), g = gamma dy;
+     * dgamma += dy xhat, dbeta += dy (either both or none may be NULL; they alias nothing) */
+    void (*layernorm_backward)(int64_t n, const float *x, const float *gamma, const float *dy,
+                               float mean, float rstd, float *dx, float *dgamma, float *dbeta);
+    /* erf form: y = x Phi(x) */
+    void (*gelu)(int64_t n, const float *x, float *y);
+    /* dx = dy (Phi(x) + x phi(x)) */
+    void (*gelu_backward)(int64_t n, const float *x, const float *dy, float *dx);
+    /* w *= 1 - lr wd; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
+     * w -= lr/bias1 m / (sqrt(v)/sqrt(bias2) + eps), g = grad_scale * grad (Loshchilov and Hutter
+     * 2019; torch.optim.AdamW's order of operations) */
+    void (*adamw)(int64_t n, const fv_adamw_args *args, const float *grad, float *m, float *v,
+                  float *w);
+} fv_kernels;
+
+/* The table in use; the first call selects it.  Thread-safe. */
+const fv_kernels *fv_kernel(void);
+
+/* Fill or overwrite entries; for fv_kernel and the test that compares instruction sets. */
+void fv_kernels_init_c(fv_kernels *table);
+void fv_kernels_init_avx512(fv_kernels *table);
+
+#endif
