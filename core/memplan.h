@@ -1,0 +1,41 @@
+/* memplan.h - buffers of a step: recorded once, then replayed into one block.
+ *
+ * The first step of a kind allocates from chunks that never move and records when each buffer is born
+ * and last used.  Then offsets are solved (first fit over overlapping lifetimes, largest first), and
+ * the following steps replay: allocation i gets its planned place.  Every event is compared with the
+ * record; from the first difference on, the step falls back to chunks and is recorded again. */
+#ifndef FV_CORE_MEMPLAN_H
+#define FV_CORE_MEMPLAN_H
+
+#include "core/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct fv_memplan fv_memplan;
+
+fv_status fv_memplan_create(fv_memplan **out);
+void fv_memplan_destroy(fv_memplan *plan);
+
+/* Starts a step.  key tells kinds of steps apart (mode, shapes, watches); plans of the latest few keys
+ * are kept.  All buffers of the previous step become invalid. */
+void fv_memplan_begin(fv_memplan *plan, uint64_t key);
+
+/* A buffer, FV_ALIGN aligned, contents undefined; NULL when memory runs out.  *id names it. */
+void *fv_memplan_alloc(fv_memplan *plan, size_t bytes, int32_t *id);
+
+/* The buffer is read or written now: it must live at least until here. */
+void fv_memplan_use(fv_memplan *plan, int32_t id);
+
+/* The buffer lives until the next begin. */
+void fv_memplan_keep(fv_memplan *plan, int32_t id);
+
+/* A marker compared on replay, e.g. the op that is about to run. */
+void fv_memplan_event(fv_memplan *plan, uint64_t what);
+
+/* True when this step still follows its record. */
+int fv_memplan_replaying(const fv_memplan *plan);
+
+size_t fv_memplan_bytes(const fv_memplan *plan); /* held */
+
+#endif

@@ -1,0 +1,133 @@
+/* tape.h - define-by-run record of one step: forward now, gradients and relevance by walking back.
+ *
+ * Applying an op checks shapes, computes and appends a variable; tape order is topological.  The first
+ * failure is stored and every later op returns the poison variable, so that models read like papers
+ * and fv_tape_status is asked once per step.
+ *
+ * Axis 0 of every activation is the sample.  Samples are grouped into chunks of a fixed count
+ * (fv_step.chunk_samples); matrix products never mix rows of two chunks, and parameter gradients are
+ * computed per chunk and added in a fixed binary tree over the chunk's position in the global batch
+ * (tree.h).  Hence the bits of a gradient do not depend on threads or on how the batch was cut.
+ *
+ * Memory: variables and their buffers belong to the tape and live until the next fv_tape_begin.  The
+ * first step of a kind records buffer lifetimes, later ones replay into one planned block (memplan.h),
+ * so a value is readable after the step only when it was kept (fv_keep) or watched.
+ *
+ * Precision: fv_step.bf16 makes the producers of matrix-product inputs (norms, patchify) write bf16;
+ * an op's product dtype is its input's dtype.  Residual stream, statistics, softmax, logits, loss and
+ * parameter gradients are f32. */
+#ifndef FV_CORE_TAPE_H
+#define FV_CORE_TAPE_H
+
+#include "core/arena.h"
+#include "core/param.h"
+#include "core/rng.h"
+#include "core/tensor.h"
+
+#define FV_MAX_INPUTS 4
+#define FV_MAX_SAVED  4
+
+typedef struct fv_op fv_op;
+typedef struct fv_tape fv_tape;
+typedef struct fv_ledger fv_ledger;
+typedef struct fv_rule fv_rule;
+
+typedef enum fv_mode {
+    FV_TRAIN,  /* fused ops, everything backward needs is kept, stochastic depth on */
+    FV_INFER,  /* fused ops, values die after their last reader */
+    FV_EXPLAIN /* composed f32 ops with a relevance rule each; backward works too */
+} fv_mode;
+
+typedef struct fv_step {
+    fv_mode mode;
+    bool bf16;             /* products in bf16 (ignored in FV_EXPLAIN) */
+    bool dry;              /* shapes and costs only: no buffers, no arithmetic */
+    bool check_finite;     /* stop at the first op with a non-finite output, naming it */
+    uint64_t seed;         /* random keys of stochastic depth: seed, index, position */
+    uint32_t index;        /* update number */
+    int64_t first_sample;  /* position of this pass's first sample in the global batch */
+    int64_t total_samples; /* samples in the global batch; 0 = this pass is all of it */
+    int64_t chunk_samples; /* power of two; 0 = the whole pass is one chunk */
+} fv_step;
+
+typedef struct fv_var {
+    fv_shape shape;
+    fv_dtype dtype;
+    void *data;          /* NULL on a dry tape */
+    const fv_op *op;     /* NULL: a leaf */
+    fv_tape *tape;
+    struct fv_var *in[FV_MAX_INPUTS]; /* unused and left-out optional inputs are NULL */
+    const void *attr;    /* the op's own settings */
+    fv_tensor saved[FV_MAX_SAVED]; /* declared by the op's shape rule, filled by forward */
+    int n_saved;
+    fv_param *param;     /* parameter leaves */
+    bool needs_grad;     /* an input or ancestor wants a gradient */
+    const char *scope;   /* path of the layer that applied the op, "" at top level */
+    /* the rest is the tape's business */
+    int32_t id, n_readers, buffer, saved_buffer[FV_MAX_SAVED], grad_buffer, relevance_buffer;
+    uint32_t watch;
+    fv_tensor grad, relevance; /* valid during and, when watched, after the pass */
+} fv_var;
+
+/* Caller destroys.  A tape keeps its memory between steps and is used by one thread. */
+fv_status fv_tape_create(fv_tape **out);
+void fv_tape_destroy(fv_tape *tape);
+
+/* Starts a step; all variables of the previous one become invalid. */
+void fv_tape_begin(fv_tape *tape, const fv_step *step);
+const fv_step *fv_tape_step(const fv_tape *tape);
+/* The first failure since fv_tape_begin; its message is set again for the calling thread. */
+fv_status fv_tape_status(fv_tape *tape);
+/* Stores a failure found outside of an op (a layer's shape check); returns the poison variable. */
+fv_var *fv_tape_fail(fv_tape *tape, fv_status status);
+
+/* Leaves.  The data is borrowed and must outlive the step. */
+fv_var *fv_input(fv_tape *tape, const fv_tensor *t, bool needs_grad);
+/* A parameter may be read by one op per training step (its gradient is written, not added). */
+fv_var *fv_param_var(fv_tape *tape, fv_param *param);
+
+/* Sets the layer path recorded with the ops that follow ("blocks.0.attn"); returns the old one. */
+const char *fv_tape_scope(fv_tape *tape, const char *path);
+/* Depth-first number of the current op within the step: the layer entry of random keys. */
+uint32_t fv_tape_next_layer(fv_tape *tape);
+
+/* ---- watches: registered before the forward pass, patterns as in fnmatch(3) ---- */
+#define FV_WATCH_VALUE     1u
+#define FV_WATCH_GRAD      2u
+#define FV_WATCH_RELEVANCE 4u
+fv_status fv_tape_watch(fv_tape *tape, const char *pattern, uint32_t what); /* until cleared */
+void fv_tape_clear_watches(fv_tape *tape);
+/* Names an activation; free when nothing watches it.  Returns x. */
+fv_var *fv_tap(fv_var *x, const char *name);
+/* The variable tapped under a name in this step, NULL if none. */
+fv_var *fv_tape_find(const fv_tape *tape, const char *name);
+/* Keeps the value of x readable until the next step.  Returns x. */
+fv_var *fv_keep(fv_var *x);
+/* The same for its gradient. */
+fv_var *fv_keep_grad(fv_var *x);
+
+/* ---- passes ---- */
+/* Gradient of sum(dy * y): fills grad of variables that need one and of parameters.  dy is f32 of y's
+ * shape.  Parameter gradients of passes that are not the last of the batch stay partial (tree.h). */
+fv_status fv_tape_backward(fv_tape *tape, fv_var *y, const float *dy);
+
+/* Called for each op in backward order; fills in the rule.  user is the caller's. */
+typedef void fv_rule_fn(const fv_var *y, void *user, fv_rule *rule);
+/* Relevance from y (R = start, f32 of y's shape; kind R) or from the gradient signal start (kind GI)
+ * to every variable that needs a gradient; FV_EXPLAIN only.  ledger may be NULL. */
+fv_status fv_tape_relevance(fv_tape *tape, fv_var *y, const float *start, int kind, fv_rule_fn *pick,
+                            void *user, fv_ledger *ledger);
+
+/* ---- the record ---- */
+int64_t fv_tape_count(const fv_tape *tape); /* variables, leaves included */
+fv_var *fv_tape_at(const fv_tape *tape, int64_t i);
+size_t fv_tape_bytes(const fv_tape *tape); /* memory held for variables and buffers */
+
+/* ---- shapes ---- */
+int64_t fv_dim(const fv_var *x, int axis); /* negative axes count from the end */
+fv_tensor fv_var_tensor(const fv_var *x);
+
+/* bf16 when the step computes products in bf16, else f32: what norms and patchify write. */
+fv_dtype fv_product_dtype(const fv_tape *tape);
+
+#endif

@@ -1,0 +1,86 @@
+/* model.h - a named network: variant table, parameters, preprocessing, forward pass.
+ *
+ * Names, parameter names and shapes are timm's.  A model is built once from its name and optional
+ * constructor arguments (timm's names: patch_size, embed_dim, depth, num_heads, mlp_ratio, ...), owns
+ * its parameters and has no state besides them: the forward pass records ops on a tape. */
+#ifndef FV_MODELS_MODEL_H
+#define FV_MODELS_MODEL_H
+
+#include "core/param.h"
+#include "core/tape.h"
+#include "core/value.h"
+
+/* What the pixels must look like (timm's pretrained_cfg). */
+typedef struct fv_model_input {
+    int64_t height, width;      /* px */
+    float mean[3], std[3];
+    const char *interpolation;  /* "bicubic" or "bilinear" */
+    double crop_pct;            /* shorter side = floor(size / crop_pct) before the centre crop */
+} fv_model_input;
+
+/* How a model is asked for.  Zero means the variant's own value. */
+typedef struct fv_model_config {
+    const char *name;           /* e.g. "vit_tiny_patch16_224", with an optional ".tag" */
+    int64_t num_classes;        /* 0: the variant's (1000; mini models 10) */
+    int64_t img_size;           /* 0: the variant's */
+    double drop_path;           /* stochastic depth of the last block */
+    const fv_value *kwargs;     /* model_kwargs, may be NULL; unknown keys are errors */
+    const fv_value *attention;  /* attention.* group, may be NULL */
+    const fv_value *pool, *pos; /* their groups, may be NULL */
+} fv_model_config;
+
+typedef struct fv_model fv_model;
+
+/* A family's entry points; the variant's own numbers are in its table. */
+typedef struct fv_family {
+    const char *name; /* "vit" */
+    /* Variant names of the family, in table order; NULL after the last. */
+    const char *(*variant)(int i);
+    /* Declares parameters, fills model->input, num_classes, num_features, tokens, args, self. */
+    fv_status (*build)(fv_model *model, const fv_model_config *cfg);
+    /* x [B,H,W,3] f32 normalised -> logits [B,num_classes] f32. */
+    fv_var *(*forward)(const fv_model *model, fv_var *x);
+} fv_family;
+
+struct fv_model {
+    fv_arena arena; /* holds everything below */
+    const fv_family *family;
+    const char *name;      /* variant, without tag */
+    void *self;            /* the family's struct */
+    fv_params params;
+    fv_model_input input;
+    int64_t num_classes;
+    int64_t num_features;  /* width of the classifier's input */
+    int64_t tokens;        /* rows per sample of the widest matrix products */
+    int64_t grid_h, grid_w, prefix_tokens; /* layout of token tensors: prefix first, then the grid */
+    double drop_path;
+    fv_value *args;        /* resolved constructor arguments, timm's names: model_args in config.json */
+    const char **feature_names; /* taps of the intermediate features, in order: "tokens", "blocks.0"... */
+    int n_features;
+};
+
+/* Builds a model with uninitialised values.  want_grad: gradients too.  FV_ERR_CONFIG: unknown name
+ * (with "did you mean"), unknown or illegal argument, naming the rule.  The caller destroys *out. */
+fv_status fv_model_create(const fv_model_config *cfg, bool want_grad, fv_model **out);
+void fv_model_destroy(fv_model *model);
+
+/* Fresh weights by the family's own initialisers; depends on seed and parameter names only. */
+void fv_model_init(fv_model *model, uint64_t seed);
+
+/* Records the forward pass; returns logits [B,K] (tapped "logits"; classifier input "pre_logits"). */
+fv_var *fv_model_forward(const fv_model *model, fv_var *x);
+
+/* Samples per gradient chunk: the largest power of two with at most 2560 tokens, at least 1. */
+int64_t fv_model_chunk_samples(const fv_model *model);
+
+/* Every registered variant, in list order; NULL after the last. */
+const char *fv_model_name(int i);
+const fv_family *fv_model_family(const char *name); /* NULL: unknown */
+
+/* Costs of one image, from a dry run. */
+typedef struct fv_model_cost {
+    double macs, activations; /* activations: elements written by convolutions and linear layers */
+} fv_model_cost;
+fv_status fv_model_cost_of(const fv_model *model, fv_model_cost *out);
+
+#endif
