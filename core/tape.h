@@ -47,7 +47,10 @@ typedef struct fv_step {
     uint32_t index;        /* update number */
     int64_t first_sample;  /* position of this pass's first sample in the global batch */
     int64_t total_samples; /* samples in the global batch; 0 = this pass is all of it */
+    int64_t samples;       /* of this pass; a hint that tells memory plans apart */
     int64_t chunk_samples; /* power of two; 0 = the whole pass is one chunk */
+    const fv_param_slab *partial; /* [fv_tree_levels(chunks)] partial sums between the passes of one
+                                     batch; NULL when the pass is the whole batch */
 } fv_step;
 
 typedef struct fv_var {
@@ -64,9 +67,11 @@ typedef struct fv_var {
     bool needs_grad;     /* an input or ancestor wants a gradient */
     const char *scope;   /* path of the layer that applied the op, "" at top level */
     /* the rest is the tape's business */
-    int32_t id, n_readers, buffer, saved_buffer[FV_MAX_SAVED], grad_buffer, relevance_buffer;
+    int32_t id, n_readers, buffer, saved_buffer[FV_MAX_SAVED], grad_buffer, signal_buffer;
     uint32_t watch;
-    fv_tensor grad, relevance; /* valid during and, when watched, after the pass */
+    int signal_kind;
+    float *signal;       /* relevance signal collected so far, f32 */
+    fv_tensor grad, relevance; /* after a pass: leaves and watched variables */
 } fv_var;
 
 /* Caller destroys.  A tape keeps its memory between steps and is used by one thread. */
@@ -83,7 +88,8 @@ fv_var *fv_tape_fail(fv_tape *tape, fv_status status);
 
 /* Leaves.  The data is borrowed and must outlive the step. */
 fv_var *fv_input(fv_tape *tape, const fv_tensor *t, bool needs_grad);
-/* A parameter may be read by one op per training step (its gradient is written, not added). */
+/* A parameter may be read by one op per training step (its gradient is written, not added): a second
+ * reader in FV_TRAIN is FV_ERR_UNSUPPORTED. */
 fv_var *fv_param_var(fv_tape *tape, fv_param *param);
 
 /* Sets the layer path recorded with the ops that follow ("blocks.0.attn"); returns the old one. */
@@ -117,6 +123,10 @@ typedef void fv_rule_fn(const fv_var *y, void *user, fv_rule *rule);
  * to every variable that needs a gradient; FV_EXPLAIN only.  ledger may be NULL. */
 fv_status fv_tape_relevance(fv_tape *tape, fv_var *y, const float *start, int kind, fv_rule_fn *pick,
                             void *user, fv_ledger *ledger);
+
+/* Scratch of n floats for the op that runs now, valid until it returns; NULL when memory runs out
+ * (the message is set).  Ops only; per-task scratch comes from fv_scratch. */
+float *fv_tape_scratch(fv_tape *tape, int64_t n);
 
 /* ---- the record ---- */
 int64_t fv_tape_count(const fv_tape *tape); /* variables, leaves included */

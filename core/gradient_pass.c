@@ -1,0 +1,98 @@
+/* gradient_pass.c - walks the tape backwards with gradients.
+ *
+ * A gradient is allocated at its first writer, added to by later ones, complete when its variable is
+ * reached, and dead after the variable's own backward unless somebody watches it. */
+#include "core/tape_internal.h"
+
+#include <string.h>
+
+/* The chunks of this pass within the global batch. */
+static fv_tree make_tree(const fv_tape *tape, const fv_param *param, int64_t samples) {
+    const fv_step *step = &tape->step;
+    const int64_t total = step->total_samples > 0 ? step->total_samples : samples;
+    const int64_t chunk = step->chunk_samples > 0 ? step->chunk_samples : total;
+    fv_tree tree = {.grad = param->grad,
+                    .first_chunk = step->first_sample / chunk,
+                    .n_chunks = (samples + chunk - 1) / chunk,
+                    .total_chunks = (total + chunk - 1) / chunk};
+    const int levels = step->partial ? fv_tree_levels(tree.total_chunks) : 0;
+
+    for (int l = 0; l < levels && l < FV_TREE_LEVELS; l++)
+        tree.partial[l] = step->partial[l].base + param->offset;
+    return tree;
+}
+
+/* Gradient memory of x: the dtype its only reader and its producer both work in, else f32. */
+static fv_status open_grad(fv_tape *tape, fv_var *x, fv_grad *g) {
+    g->add = x->grad.data != NULL;
+    if (!g->add) {
+        x->grad = fv_var_tensor(x);
+        x->grad.dtype = x->dtype == FV_BF16 && x->n_readers == 1 ? FV_BF16 : FV_F32;
+        x->grad.data = fv_tape_buffer(tape, fv_tensor_bytes(&x->grad), &x->grad_buffer);
+        if (!x->grad.data) return FV_ERR_NOMEM;
+    }
+    g->data = x->grad.data;
+    g->dtype = x->grad.dtype;
+    return FV_OK;
+}
+
+static void use_read(fv_tape *tape, const fv_var *y) {
+    for (int i = 0; i < y->op->arity; i++) {
+        if (!y->in[i]) continue;
+        if (y->op->reads & FV_READS_IN(i)) fv_memplan_use(tape->plan, y->in[i]->buffer);
+        if (y->in[i]->grad.data) fv_memplan_use(tape->plan, y->in[i]->grad_buffer);
+    }
+    if (y->op->reads & FV_READS_Y) fv_memplan_use(tape->plan, y->buffer);
+    for (int i = 0; i < y->n_saved; i++) fv_memplan_use(tape->plan, y->saved_buffer[i]);
+    fv_memplan_use(tape->plan, y->grad_buffer);
+}
+
+static fv_status step_back(fv_tape *tape, fv_var *y) {
+    const fv_op *op = y->op;
+    fv_grad dx[FV_MAX_INPUTS] = {{0}};
+    fv_tree trees[FV_MAX_INPUTS];
+
+    if (tape->step.check_finite)
+        FV_TRY(fv_check_finite(y, "gradient", y->grad.data, y->grad.dtype,
+                               fv_shape_numel(&y->shape)));
+    fv_memplan_event(tape->plan, (uint64_t)(uintptr_t)op + 1);
+    for (int i = 0; i < op->arity; i++) {
+        fv_var *x = y->in[i];
+        if (!x || !x->needs_grad) continue;
+        if (op->params >> i & 1) {
+            if (!x->param)
+                return FV_FAIL(FV_ERR_UNSUPPORTED, "%s: input %d must be a parameter", op->name, i);
+            trees[i] = make_tree(tape, x->param, y->in[0]->shape.dim[0]);
+            dx[i].tree = &trees[i];
+        } else {
+            FV_TRY(open_grad(tape, x, &dx[i]));
+        }
+    }
+    const fv_status status = op->backward(y, &y->grad, dx);
+    use_read(tape, y);
+    fv_tape_end_op(tape);
+    return status;
+}
+
+fv_status fv_tape_backward(fv_tape *tape, fv_var *y, const float *dy) {
+    FV_TRY(fv_tape_status(tape));
+    if (tape->step.dry || tape->step.mode == FV_INFER)
+        return FV_FAIL(FV_ERR_INTERNAL, "backward needs a TRAIN or EXPLAIN step");
+    if (!y->needs_grad) return FV_OK;
+    for (int64_t i = 0; i < tape->n_vars; i++) tape->vars[i]->grad = (fv_tensor){0};
+
+    fv_grad seed = {0};
+    fv_status status = open_grad(tape, y, &seed);
+    if (status == FV_OK) fv_grad_store(&seed, 0, fv_shape_numel(&y->shape), dy);
+    for (int64_t i = y->id; status == FV_OK && i >= 0; i--) {
+        fv_var *v = tape->vars[i];
+        if (!v->grad.data) continue;
+        if (v->watch & FV_WATCH_GRAD || !v->op) fv_memplan_keep(tape->plan, v->grad_buffer);
+        if (!v->op) continue;
+        status = step_back(tape, v);
+        if (status != FV_OK && v->scope[0]) fv_error_context(status, "%s", v->scope);
+        if (!(v->watch & FV_WATCH_GRAD)) v->grad = (fv_tensor){0};
+    }
+    fv_tape_store(tape, status);
+    return status;
+}

@@ -1,0 +1,209 @@
+#include "core/memplan.h"
+
+#include "core/alloc.h"
+#include "core/arena.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PLANS       6 /* kinds of steps remembered */
+#define FOREVER     INT32_MAX
+#define CHUNK_BYTES ((size_t)4 << 20)
+
+/* Time is the number of allocations so far: buffer i is born at i, and a use after c allocations keeps
+ * it alive up to c - 1, so that only buffers allocated later may take its place. */
+typedef struct entry {
+    size_t bytes, offset;
+    int32_t death;
+    uint64_t history; /* hash of everything that happened before this allocation */
+} entry;
+
+typedef struct record {
+    uint64_t key, last_used;
+    entry *entries;
+    int32_t count, capacity;
+    size_t block_bytes;
+    int solved, used;
+} record;
+
+struct fv_memplan {
+    record records[PLANS];
+    record *current;
+    uint64_t clock, history;
+    int32_t count;      /* allocations of this step */
+    int replaying, fell_back;
+    unsigned char *block;
+    size_t block_bytes;
+    fv_arena chunks;
+};
+
+fv_status fv_memplan_create(fv_memplan **out) {
+    *out = fv_calloc(1, sizeof **out);
+    if (!*out) return FV_ERR_NOMEM;
+    (*out)->chunks.chunk_bytes = CHUNK_BYTES;
+    return FV_OK;
+}
+
+void fv_memplan_destroy(fv_memplan *plan) {
+    if (!plan) return;
+    for (int i = 0; i < PLANS; i++) fv_free(plan->records[i].entries);
+    fv_free(plan->block);
+    fv_arena_destroy(&plan->chunks);
+    fv_free(plan);
+}
+
+static void mix(fv_memplan *plan, uint64_t v) {
+    plan->history = (plan->history ^ v) * 0x9E3779B97F4A7C15u;
+    plan->history ^= plan->history >> 29;
+}
+
+static record *find_record(fv_memplan *plan, uint64_t key) {
+    record *oldest = &plan->records[0];
+
+    for (int i = 0; i < PLANS; i++) {
+        record *r = &plan->records[i];
+        if (r->used && r->key == key) return r;
+        if (!r->used || (oldest->used && r->last_used < oldest->last_used)) oldest = r;
+    }
+    oldest->key = key;
+    oldest->used = 1;
+    oldest->solved = 0;
+    return oldest;
+}
+
+static int larger_first(const void *pa, const void *pb) {
+    const entry *a = *(const entry *const *)pa, *b = *(const entry *const *)pb;
+    if (a->bytes != b->bytes) return a->bytes < b->bytes ? 1 : -1;
+    return a < b ? -1 : a > b;
+}
+
+/* First fit: large buffers first, each at the lowest offset free during its whole life. */
+static fv_status solve(record *r) {
+    const int32_t n = r->count;
+    entry **order = fv_alloc((size_t)n + 1, sizeof *order);
+    entry **placed = fv_alloc((size_t)n + 1, sizeof *placed); /* by offset */
+    fv_status status = order && placed ? FV_OK : FV_ERR_NOMEM;
+
+    r->block_bytes = 0;
+    for (int32_t i = 0; status == FV_OK && i < n; i++) order[i] = &r->entries[i];
+    if (status == FV_OK) qsort(order, (size_t)n, sizeof *order, larger_first);
+    for (int32_t i = 0; status == FV_OK && i < n; i++) {
+        entry *e = order[i];
+        const int32_t birth = (int32_t)(e - r->entries);
+        size_t offset = 0;
+        for (int32_t j = 0; j < i; j++) {
+            const entry *p = placed[j];
+            const int32_t p_birth = (int32_t)(p - r->entries);
+            if (p_birth > e->death || birth > p->death) continue;
+            if (p->offset >= offset + e->bytes) break;
+            if (p->offset + p->bytes > offset) offset = p->offset + p->bytes;
+        }
+        e->offset = offset;
+        int32_t at = i;
+        while (at > 0 && placed[at - 1]->offset > offset) at--;
+        memmove(placed + at + 1, placed + at, (size_t)(i - at) * sizeof *placed);
+        placed[at] = e;
+        if (offset + e->bytes > r->block_bytes) r->block_bytes = offset + e->bytes;
+    }
+    r->solved = status == FV_OK;
+    fv_free(order);
+    fv_free(placed);
+    return status;
+}
+
+/* Solves the step that has just been recorded and makes room for it.  Running out of memory here only
+ * means that the next step records again. */
+static void finish_recording(fv_memplan *plan) {
+    record *r = plan->current;
+
+    if (!r || plan->replaying || plan->fell_back || r->solved || r->count == 0) return;
+    if (solve(r) == FV_OK) fv_arena_destroy(&plan->chunks);
+    plan->chunks.chunk_bytes = CHUNK_BYTES;
+}
+
+void fv_memplan_begin(fv_memplan *plan, uint64_t key) {
+    finish_recording(plan);
+    record *r = find_record(plan, key);
+    r->last_used = ++plan->clock;
+    plan->current = r;
+    plan->count = 0;
+    plan->history = 0;
+    plan->fell_back = 0;
+    fv_arena_rewind(&plan->chunks, (fv_arena_mark){0});
+    if (r->solved && plan->block_bytes < r->block_bytes) {
+        fv_free(plan->block);
+        plan->block = fv_alloc(r->block_bytes, 1);
+        plan->block_bytes = plan->block ? r->block_bytes : 0;
+    }
+    plan->replaying = r->solved && plan->block_bytes >= r->block_bytes;
+    if (!plan->replaying) {
+        r->count = 0;
+        r->solved = 0;
+    }
+}
+
+/* From here on the step differs from its record: what is in the block stays valid, because only later
+ * allocations of the record could have taken its place, and what follows comes from chunks.  The next
+ * step of this key records from its start. */
+static void fall_back(fv_memplan *plan) {
+    plan->replaying = 0;
+    plan->fell_back = 1;
+    plan->current->count = plan->count;
+    plan->current->solved = 0;
+}
+
+static int append(record *r, size_t bytes, uint64_t history) {
+    if (r->count == r->capacity) {
+        const int32_t capacity = r->capacity ? 2 * r->capacity : 256;
+        entry *grown = fv_realloc(r->entries, (size_t)capacity, sizeof *grown);
+        if (!grown) return 0;
+        r->entries = grown;
+        r->capacity = capacity;
+    }
+    r->entries[r->count] = (entry){.bytes = bytes, .death = r->count, .history = history};
+    r->count++;
+    return 1;
+}
+
+void *fv_memplan_alloc(fv_memplan *plan, size_t bytes, int32_t *id) {
+    record *r = plan->current;
+
+    bytes = (bytes + FV_ALIGN - 1) / FV_ALIGN * FV_ALIGN;
+    *id = plan->count;
+    mix(plan, bytes);
+    if (plan->replaying) {
+        const int32_t i = plan->count;
+        if (i < r->count && r->entries[i].bytes == bytes && r->entries[i].history == plan->history) {
+            plan->count++;
+            return plan->block + r->entries[i].offset;
+        }
+        fall_back(plan);
+    }
+    if (!append(r, bytes, plan->history)) return NULL;
+    plan->count++;
+    return fv_arena_alloc(&plan->chunks, bytes ? bytes : 1, 1);
+}
+
+void fv_memplan_use(fv_memplan *plan, int32_t id) {
+    if (id < 0) return;
+    mix(plan, (uint64_t)id + 1);
+    if (!plan->replaying && plan->current->entries[id].death < plan->count - 1)
+        plan->current->entries[id].death = plan->count - 1;
+}
+
+void fv_memplan_keep(fv_memplan *plan, int32_t id) {
+    if (id < 0) return;
+    mix(plan, ((uint64_t)id + 1) << 32);
+    if (!plan->replaying) plan->current->entries[id].death = FOREVER;
+}
+
+void fv_memplan_event(fv_memplan *plan, uint64_t what) { mix(plan, what); }
+
+int fv_memplan_replaying(const fv_memplan *plan) { return plan->replaying; }
+
+size_t fv_memplan_bytes(const fv_memplan *plan) {
+    size_t bytes = plan->block_bytes;
+    if (plan->replaying || !plan->current) return bytes;
+    for (int32_t i = 0; i < plan->current->count; i++) bytes += plan->current->entries[i].bytes;
+    return bytes;
+}

@@ -1,0 +1,304 @@
+#include "core/tape.h"
+
+#include "core/alloc.h"
+#include "core/tape_internal.h"
+
+#include <fnmatch.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NODE_CHUNK_BYTES ((size_t)256 * 1024)
+
+fv_status fv_tape_create(fv_tape **out) {
+    fv_tape *tape = fv_calloc(1, sizeof *tape);
+
+    *out = NULL;
+    if (!tape) return FV_ERR_NOMEM;
+    const fv_status status = fv_memplan_create(&tape->plan);
+    if (status != FV_OK) {
+        fv_free(tape);
+        return status;
+    }
+    tape->nodes.chunk_bytes = NODE_CHUNK_BYTES;
+    *out = tape;
+    fv_tape_begin(tape, &(fv_step){0});
+    return FV_OK;
+}
+
+void fv_tape_destroy(fv_tape *tape) {
+    if (!tape) return;
+    fv_tape_clear_watches(tape);
+    fv_arena_destroy(&tape->nodes);
+    fv_memplan_destroy(tape->plan);
+    fv_free(tape->vars);
+    fv_free(tape->taps);
+    fv_free(tape->watches);
+    fv_free(tape);
+}
+
+/* Steps with one key are expected to ask for the same buffers; a wrong guess only costs a recording. */
+static uint64_t plan_key(const fv_tape *tape) {
+    uint64_t key = (uint64_t)tape->step.mode * 31u + (uint64_t)tape->step.bf16 * 7u +
+                   (uint64_t)tape->step.samples * 1009u + (uint64_t)tape->step.check_finite * 3u;
+    for (int64_t i = 0; i < tape->n_watches; i++)
+        key = key * 1000003u + fv_rng_name(tape->watches[i].pattern) + tape->watches[i].what;
+    return key;
+}
+
+void fv_tape_begin(fv_tape *tape, const fv_step *step) {
+    tape->step = *step;
+    tape->status = FV_OK;
+    tape->serial++;
+    tape->next_layer = 0;
+    tape->scope = "";
+    tape->n_vars = tape->n_taps = 0;
+    tape->n_scratch = 0;
+    fv_arena_rewind(&tape->nodes, (fv_arena_mark){0});
+    fv_memplan_begin(tape->plan, plan_key(tape));
+    tape->poison = (fv_var){.tape = tape, .id = -1, .buffer = -1, .scope = ""};
+    tape->poison.shape.rank = FV_MAX_RANK;
+    for (int i = 0; i < FV_MAX_RANK; i++) tape->poison.shape.dim[i] = 1;
+}
+
+const fv_step *fv_tape_step(const fv_tape *tape) { return &tape->step; }
+
+void fv_tape_store(fv_tape *tape, fv_status status) {
+    if (tape->status != FV_OK || status == FV_OK) return;
+    tape->status = status;
+    snprintf(tape->message, sizeof tape->message, "%s", fv_error_message());
+}
+
+fv_status fv_tape_status(fv_tape *tape) {
+    return tape->status == FV_OK ? FV_OK : FV_FAIL(tape->status, "%s", tape->message);
+}
+
+fv_var *fv_tape_fail(fv_tape *tape, fv_status status) {
+    fv_tape_store(tape, status);
+    return &tape->poison;
+}
+
+const char *fv_tape_scope(fv_tape *tape, const char *path) {
+    const char *old = tape->scope;
+    tape->scope = path;
+    return old;
+}
+
+uint32_t fv_tape_next_layer(fv_tape *tape) { return tape->next_layer++; }
+
+/* ---- buffers ---- */
+
+void *fv_tape_buffer(fv_tape *tape, size_t bytes, int32_t *id) {
+    void *p = fv_memplan_alloc(tape->plan, bytes, id);
+    if (!p) {
+        *id = -1;
+        fv_tape_store(tape, FV_ERR_NOMEM);
+    }
+    return p;
+}
+
+float *fv_tape_scratch(fv_tape *tape, int64_t n) {
+    const int most = (int)(sizeof tape->scratch / sizeof *tape->scratch);
+    if (tape->n_scratch == most) {
+        FV_FAIL(FV_ERR_INTERNAL, "an op asks for more than %d scratch buffers", most);
+        return NULL;
+    }
+    int32_t id;
+    float *p = fv_tape_buffer(tape, (size_t)n * sizeof(float), &id);
+    if (p) tape->scratch[tape->n_scratch++] = id;
+    return p;
+}
+
+void fv_tape_end_op(fv_tape *tape) {
+    for (int i = 0; i < tape->n_scratch; i++) fv_memplan_use(tape->plan, tape->scratch[i]);
+    tape->n_scratch = 0;
+}
+
+/* ---- variables ---- */
+
+static fv_var *new_var(fv_tape *tape) {
+    if (tape->n_vars == tape->vars_capacity) {
+        const int64_t capacity = tape->vars_capacity ? 2 * tape->vars_capacity : 512;
+        fv_var **grown = fv_realloc(tape->vars, (size_t)capacity, sizeof *grown);
+        if (!grown) return NULL;
+        tape->vars = grown;
+        tape->vars_capacity = capacity;
+    }
+    fv_var *v = fv_arena_calloc(&tape->nodes, 1, sizeof *v);
+    if (!v) return NULL;
+    v->tape = tape;
+    v->scope = tape->scope;
+    v->id = (int32_t)tape->n_vars;
+    v->buffer = v->grad_buffer = v->signal_buffer = -1;
+    for (int i = 0; i < FV_MAX_SAVED; i++) v->saved_buffer[i] = -1;
+    tape->vars[tape->n_vars++] = v;
+    return v;
+}
+
+fv_var *fv_input(fv_tape *tape, const fv_tensor *t, bool needs_grad) {
+    if (tape->status != FV_OK) return &tape->poison;
+    fv_var *v = new_var(tape);
+    if (!v) return fv_tape_fail(tape, FV_ERR_NOMEM);
+    v->shape = t->shape;
+    v->dtype = t->dtype;
+    v->data = t->data;
+    v->needs_grad = needs_grad;
+    return v;
+}
+
+fv_var *fv_param_var(fv_tape *tape, fv_param *param) {
+    const fv_tensor t = {param->value, FV_F32, param->shape};
+    const bool trains = tape->step.mode == FV_TRAIN && param->trainable && param->grad;
+
+    fv_var *v = fv_input(tape, &t, trains);
+    if (v == &tape->poison) return v;
+    if (trains && !tape->step.dry)
+        for (int64_t i = 0; i + 1 < tape->n_vars; i++)
+            if (tape->vars[i]->param == param)
+                return fv_tape_fail(tape, FV_FAIL(FV_ERR_UNSUPPORTED,
+                                                  "parameter %s is read by two ops", param->name));
+    v->param = param;
+    return v;
+}
+
+static fv_status allocate(fv_tape *tape, fv_var *y) {
+    const fv_tensor t = fv_var_tensor(y);
+    y->data = fv_tape_buffer(tape, fv_tensor_bytes(&t), &y->buffer);
+    if (!y->data) return FV_ERR_NOMEM;
+    for (int i = 0; i < y->n_saved; i++) {
+        y->saved[i].data =
+            fv_tape_buffer(tape, fv_tensor_bytes(&y->saved[i]), &y->saved_buffer[i]);
+        if (!y->saved[i].data) return FV_ERR_NOMEM;
+    }
+    return FV_OK;
+}
+
+static void use_all(fv_tape *tape, const fv_var *y) {
+    for (int i = 0; i < y->op->arity; i++)
+        if (y->in[i]) fv_memplan_use(tape->plan, y->in[i]->buffer);
+    fv_memplan_use(tape->plan, y->buffer);
+    for (int i = 0; i < y->n_saved; i++) fv_memplan_use(tape->plan, y->saved_buffer[i]);
+}
+
+static fv_status compute(fv_tape *tape, fv_var *y) {
+    int64_t numel;
+
+    FV_TRY(y->op->shape(y));
+    FV_TRY(fv_shape_check(&y->shape, &numel));
+    if (tape->step.dry) return FV_OK;
+    fv_memplan_event(tape->plan, (uint64_t)(uintptr_t)y->op);
+    FV_TRY(allocate(tape, y));
+    const fv_status status = y->op->forward(y);
+    use_all(tape, y);
+    fv_tape_end_op(tape);
+    if (status == FV_OK && tape->step.check_finite && (y->dtype == FV_F32 || y->dtype == FV_BF16))
+        return fv_check_finite(y, "output", y->data, y->dtype, numel);
+    return status;
+}
+
+fv_var *fv_apply(const fv_op *op, fv_var *const in[], const void *attr) {
+    fv_tape *tape = in[0]->tape;
+    if (tape->status != FV_OK) return &tape->poison;
+    fv_var *y = new_var(tape);
+    if (!y) return fv_tape_fail(tape, FV_ERR_NOMEM);
+    y->op = op;
+    for (int i = 0; i < op->arity; i++) {
+        y->in[i] = in[i];
+        if (in[i] && in[i]->needs_grad) y->needs_grad = true;
+    }
+    if (op->attr_bytes) {
+        void *copy = fv_arena_alloc(&tape->nodes, 1, op->attr_bytes);
+        if (!copy) return fv_tape_fail(tape, FV_ERR_NOMEM);
+        memcpy(copy, attr, op->attr_bytes);
+        y->attr = copy;
+    }
+    if (tape->step.mode == FV_INFER) y->needs_grad = false;
+    for (int i = 0; i < op->arity; i++)
+        if (in[i] && y->needs_grad) in[i]->n_readers++;
+    const fv_status status = compute(tape, y);
+    if (status == FV_OK) return y;
+    if (y->scope[0]) fv_error_context(status, "%s", y->scope);
+    return fv_tape_fail(tape, status);
+}
+
+fv_status fv_check_finite(const fv_var *y, const char *what, const void *data, fv_dtype dtype,
+                          int64_t n) {
+    bool finite = true;
+
+    if (dtype == FV_F32) finite = fv_kernel()->all_finite(n, data);
+    for (int64_t i = 0; dtype == FV_BF16 && finite && i < n; i++)
+        finite = (((const fv_bf16 *)data)[i] & 0x7f80u) != 0x7f80u;
+    if (finite) return FV_OK;
+    return FV_FAIL(FV_ERR_NONFINITE, "%s: non-finite %s", y->op ? y->op->name : "input", what);
+}
+
+/* ---- names ---- */
+
+fv_status fv_tape_watch(fv_tape *tape, const char *pattern, uint32_t what) {
+    fv_watch *grown = fv_realloc(tape->watches, (size_t)tape->n_watches + 1, sizeof *grown);
+    if (!grown) return FV_ERR_NOMEM;
+    tape->watches = grown;
+    char *copy = fv_strdup(pattern);
+    if (!copy) return FV_ERR_NOMEM;
+    tape->watches[tape->n_watches++] = (fv_watch){copy, what};
+    return FV_OK;
+}
+
+void fv_tape_clear_watches(fv_tape *tape) {
+    for (int64_t i = 0; i < tape->n_watches; i++) fv_free(tape->watches[i].pattern);
+    tape->n_watches = 0;
+}
+
+fv_var *fv_tap(fv_var *x, const char *name) {
+    fv_tape *tape = x->tape;
+    if (tape->status != FV_OK || tape->n_watches == 0) return x;
+    uint32_t what = 0;
+    for (int64_t i = 0; i < tape->n_watches; i++)
+        if (fnmatch(tape->watches[i].pattern, name, 0) == 0) what |= tape->watches[i].what;
+    if (!what) return x;
+    if (tape->n_taps == tape->taps_capacity) {
+        const int64_t capacity = tape->taps_capacity ? 2 * tape->taps_capacity : 64;
+        fv_tap_entry *grown = fv_realloc(tape->taps, (size_t)capacity, sizeof *grown);
+        if (!grown) return fv_tape_fail(tape, FV_ERR_NOMEM);
+        tape->taps = grown;
+        tape->taps_capacity = capacity;
+    }
+    const char *copy = fv_arena_strdup(&tape->nodes, name);
+    if (!copy) return fv_tape_fail(tape, FV_ERR_NOMEM);
+    tape->taps[tape->n_taps++] = (fv_tap_entry){copy, x};
+    x->watch |= what;
+    return what & FV_WATCH_VALUE ? fv_keep(x) : x;
+}
+
+fv_var *fv_tape_find(const fv_tape *tape, const char *name) {
+    for (int64_t i = 0; i < tape->n_taps; i++)
+        if (strcmp(tape->taps[i].name, name) == 0) return tape->taps[i].var;
+    return NULL;
+}
+
+fv_var *fv_keep(fv_var *x) {
+    if (x->tape->status == FV_OK) fv_memplan_keep(x->tape->plan, x->buffer);
+    return x;
+}
+
+fv_var *fv_keep_grad(fv_var *x) {
+    x->watch |= FV_WATCH_GRAD;
+    return x;
+}
+
+/* ---- the record ---- */
+
+int64_t fv_tape_count(const fv_tape *tape) { return tape->n_vars; }
+
+fv_var *fv_tape_at(const fv_tape *tape, int64_t i) { return tape->vars[i]; }
+
+size_t fv_tape_bytes(const fv_tape *tape) { return fv_memplan_bytes(tape->plan); }
+
+int64_t fv_dim(const fv_var *x, int axis) {
+    return x->shape.dim[axis < 0 ? axis + x->shape.rank : axis];
+}
+
+fv_tensor fv_var_tensor(const fv_var *x) { return (fv_tensor){x->data, x->dtype, x->shape}; }
+
+fv_dtype fv_product_dtype(const fv_tape *tape) {
+    return tape->step.bf16 && tape->step.mode != FV_EXPLAIN ? FV_BF16 : FV_F32;
+}

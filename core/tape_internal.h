@@ -1,0 +1,51 @@
+/* tape_internal.h - the tape's own state, shared by tape.c, gradient_pass.c and relevance_pass.c. */
+#ifndef FV_CORE_TAPE_INTERNAL_H
+#define FV_CORE_TAPE_INTERNAL_H
+
+#include "core/memplan.h"
+#include "core/op.h"
+
+typedef struct fv_tap_entry {
+    const char *name;
+    fv_var *var;
+} fv_tap_entry;
+
+typedef struct fv_watch {
+    char *pattern;
+    uint32_t what;
+} fv_watch;
+
+struct fv_tape {
+    fv_step step;
+    fv_status status;
+    char message[1024];
+    uint32_t serial; /* steps begun */
+    uint32_t next_layer;
+    const char *scope;
+    fv_arena nodes; /* variables, attributes; rewound every step */
+    fv_memplan *plan;
+    fv_var poison;
+    fv_var **vars;
+    int64_t n_vars, vars_capacity;
+    fv_tap_entry *taps;
+    int64_t n_taps, taps_capacity;
+    fv_watch *watches;
+    int64_t n_watches;
+    int32_t scratch[8]; /* buffers of the op that runs now */
+    int n_scratch;
+};
+
+/* Stores the first failure, with the thread's message. */
+void fv_tape_store(fv_tape *tape, fv_status status);
+
+/* A planned buffer; NULL stores FV_ERR_NOMEM. */
+void *fv_tape_buffer(fv_tape *tape, size_t bytes, int32_t *id);
+
+/* The op that held fv_tape_scratch buffers has returned. */
+void fv_tape_end_op(fv_tape *tape);
+
+/* FV_ERR_NONFINITE naming op and layer when data has a NaN or infinity. */
+fv_status fv_check_finite(const fv_var *y, const char *what, const void *data, fv_dtype dtype,
+                          int64_t n);
+
+#endif
