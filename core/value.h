@@ -34,6 +34,7 @@ struct fv_value {
     const char *file;              /* NULL when not from a file */
     int line, column;              /* from 1; 0 unknown */
     bool known;                    /* somebody asked for it */
+    bool incomplete;               /* LIST, MAP: an item was lost because memory ran out */
 };
 
 /* New values in an arena; NULL when memory runs out. */
@@ -43,9 +44,10 @@ fv_value *fv_value_real(fv_arena *arena, double v);
 fv_value *fv_value_bool(fv_arena *arena, bool v);
 fv_value *fv_value_string(fv_arena *arena, const char *s); /* NULL s gives a null value */
 
-/* Builders for documents we write: a NULL item or container (memory ran out) is passed through, so
- * that only the final result needs a check.  A key that is already there is replaced in place.
- * Return the item. */
+/* Builders for documents we write: a NULL item or container (memory ran out) is passed through and
+ * marks the container incomplete, which the writers (fv_json_write, fv_yaml_write) turn into
+ * FV_ERR_NOMEM, so that nothing needs a check before them.  A key that is already there is replaced
+ * in place.  Return the item. */
 fv_value *fv_value_add(fv_value *list, fv_value *item);
 fv_value *fv_value_set(fv_arena *arena, fv_value *map, const char *key, fv_value *item);
 
@@ -71,7 +73,11 @@ fv_status fv_value_get_ints(fv_value *map, const char *key, int64_t min, int64_t
  * "did you mean" over the n known names (NULL-terminated list, may be NULL). */
 fv_status fv_value_check_known(const fv_value *map, const char *const *names);
 
-/* "file:line:column: " of a value into text, "" when unknown; returns text. */
+/* The kind in words for messages: "an integer", "a list". */
+const char *fv_value_kind_text(fv_value_kind kind);
+
+/* "file:line:column: " of a value into text ("file: " without a line), "" when unknown; returns
+ * text. */
 const char *fv_value_where(const fv_value *v, char text[512]);
 
 #endif
