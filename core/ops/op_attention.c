@@ -1,0 +1,295 @@
+/* op_attention.c - global multi-head attention over packed projections.
+ *
+ * qkv [B,N,3C] (q, k, v blocks of C = h d; head a owns channels [a d, (a+1) d)) -> y [B,N,C]:
+ *     S = q k^T,  P = softmax_rows(scale S),  y = P v        per sample and head.
+ * One task per sample and head, tiled over queries so that the scores of a tile stay in cache; they
+ * never reach memory.  Saved: L_i = log sum_j exp(scale S_ij), from which backward recomputes P.
+ *     D_i = sum_c dy_ic y_ic;  dS = scale P (dP - D), dP = dy v^T;
+ *     dq = dS k;  dk = dS^T q;  dv = P^T dy     (Dao et al. 2022, section 3.1, appendix B.2).
+ * The composed form of the builder below is the oracle in tests and what FV_EXPLAIN uses. */
+#include "core/arena.h"
+#include "core/backend/backend.h"
+#include "core/op.h"
+#include "core/tape_internal.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#define QUERIES_WHOLE 320 /* up to here all queries of a head are one tile */
+#define QUERIES       128
+
+typedef struct attention_attr {
+    int64_t heads;
+    float scale;
+} attention_attr;
+
+static fv_status shape(fv_var *y) {
+    const attention_attr *a = y->attr;
+    const fv_shape *x = &y->in[0]->shape;
+    char text[FV_SHAPE_TEXT];
+
+    if (x->rank != 3 || a->heads < 1 || x->dim[2] % (3 * a->heads))
+        return FV_FAIL(FV_ERR_SHAPE, "attention: %s is not [B,N,3C] with C a multiple of %d heads",
+                       fv_shape_text(x, text), (int)a->heads);
+    y->shape = fv_shape_of(3, x->dim[0], x->dim[1], x->dim[2] / 3);
+    y->dtype = y->in[0]->dtype;
+    y->n_saved = 1;
+    y->saved[0] = (fv_tensor){NULL, FV_F32, fv_shape_of(3, x->dim[0], a->heads, x->dim[1])};
+    return FV_OK;
+}
+
+/* The products of one query tile; [1] is the shorter last tile. */
+typedef struct plans {
+    const fv_gemm_plan *scores[2];  /* S[t,N] = q k^T */
+    const fv_gemm_plan *output[2];  /* y[t,d] = P v */
+    const fv_gemm_plan *d_probs[2]; /* dP[t,N] = dy v^T */
+    const fv_gemm_plan *d_query[2]; /* dq[t,d] = dS k */
+    const fv_gemm_plan *d_key[2];   /* [N,d] += dS^T q, or P^T dy (packed rows) */
+    const fv_gemm_plan *d_value[2];
+} plans;
+
+typedef struct job {
+    const fv_var *y;
+    const fv_tensor *dy;
+    fv_grad *dx;
+    int64_t N, C, d, heads, tile;
+    float scale;
+    fv_dtype dtype; /* of qkv, y and the products */
+    size_t scratch_bytes;
+    plans plan;
+    atomic_int failed;
+} job;
+
+static fv_status find(const fv_gemm_plan **plan, const job *j, int64_t m, int64_t n, int64_t k,
+                      int64_t lda, int64_t ldb, int64_t ldc, int trans_a, int trans_b,
+                      int accumulate, fv_dtype c) {
+    fv_gemm g;
+    memset(&g, 0, sizeof g);
+    g.m = m;
+    g.n = n;
+    g.k = k;
+    g.lda = lda;
+    g.ldb = ldb;
+    g.ldc = ldc;
+    g.trans_a = trans_a;
+    g.trans_b = trans_b;
+    g.accumulate = accumulate;
+    g.ab = j->dtype;
+    g.c = c;
+    return fv_backend()->gemm_find(&g, plan);
+}
+
+static fv_status find_plans(job *j, bool backward) {
+    const int64_t N = j->N, d = j->d, C = j->C, wide = 3 * C;
+    const int64_t rest = N % j->tile;
+
+    for (int i = 0; i < (rest ? 2 : 1); i++) {
+        const int64_t t = i ? rest : j->tile;
+        plans *p = &j->plan;
+        FV_TRY(find(&p->scores[i], j, t, N, d, wide, wide, N, 0, 1, 0, FV_F32));
+        if (!backward) {
+            FV_TRY(find(&p->output[i], j, t, d, N, N, wide, C, 0, 0, 0, j->dtype));
+            continue;
+        }
+        FV_TRY(find(&p->d_probs[i], j, t, N, d, C, wide, N, 0, 1, 0, FV_F32));
+        FV_TRY(find(&p->d_query[i], j, t, d, N, N, wide, d, 0, 0, 0, FV_F32));
+        FV_TRY(find(&p->d_key[i], j, N, d, t, N, wide, d, 1, 0, 1, FV_F32));
+        FV_TRY(find(&p->d_value[i], j, N, d, t, N, C, d, 1, 0, 1, FV_F32));
+    }
+    return FV_OK;
+}
+
+static job make_job(const fv_var *y) {
+    const attention_attr *a = y->attr;
+    const int64_t N = y->shape.dim[1], C = y->shape.dim[2];
+    return (job){.y = y,
+                 .N = N,
+                 .C = C,
+                 .d = C / a->heads,
+                 .heads = a->heads,
+                 .scale = a->scale,
+                 .tile = N <= QUERIES_WHOLE ? N : QUERIES,
+                 .dtype = y->dtype};
+}
+
+/* Element i of a tensor of the product dtype. */
+static void *at(const job *j, const void *base, int64_t i) {
+    return (char *)base + i * (int64_t)fv_dtype_bytes(j->dtype);
+}
+
+static void run(job *j, const fv_gemm_plan *plan, const void *a, const void *b, void *c) {
+    if (fv_backend()->gemm_run(plan, a, b, NULL, c) != FV_OK) atomic_store(&j->failed, 1);
+}
+
+/* A row of n f32 in the product dtype: itself, or a bf16 copy at row r of narrow. */
+static void narrow_row(const job *j, const float *row, fv_bf16 *narrow, int64_t r) {
+    if (j->dtype == FV_BF16) fv_kernel()->to_bf16(j->N, row, narrow + r * j->N);
+}
+
+static void forward_head(int64_t task, void *arg) {
+    job *j = arg;
+    const int64_t b = task / j->heads, head = task % j->heads, wide = 3 * j->C;
+    const int64_t base = b * j->N * wide + head * j->d;
+    const void *qkv = j->y->in[0]->data;
+    float *lse = (float *)j->y->saved[0].data + task * j->N;
+    float *scores = fv_scratch(j->scratch_bytes);
+    fv_bf16 *narrow = (fv_bf16 *)(scores + j->tile * j->N);
+    const void *probs = j->dtype == FV_BF16 ? (void *)narrow : (void *)scores;
+
+    for (int64_t i = 0; i < j->N; i += j->tile) {
+        const int64_t t = j->N - i < j->tile ? j->N - i : j->tile;
+        const int last = t != j->tile;
+        run(j, j->plan.scores[last], at(j, qkv, base + i * wide), at(j, qkv, base + j->C), scores);
+        for (int64_t r = 0; r < t; r++) {
+            float *row = scores + r * j->N;
+            fv_kernel()->softmax(j->N, j->scale, row, row, &lse[i + r]);
+            narrow_row(j, row, narrow, r);
+        }
+        run(j, j->plan.output[last], probs, at(j, qkv, base + 2 * j->C),
+            at(j, j->y->data, (b * j->N + i) * j->C + head * j->d));
+    }
+}
+
+static fv_status finish(job *j) {
+    return atomic_load(&j->failed) ? FV_FAIL(FV_ERR_BACKEND, "attention: a product failed") : FV_OK;
+}
+
+static fv_status forward(fv_var *y) {
+    job j = make_job(y);
+
+    if (fv_shape_numel(&y->shape) == 0) return FV_OK;
+    j.scratch_bytes = (size_t)(j.tile * j.N) * (sizeof(float) + sizeof(fv_bf16));
+    FV_TRY(fv_scratch_reserve(j.scratch_bytes));
+    FV_TRY(find_plans(&j, false));
+    fv_parallel(y->shape.dim[0] * j.heads, forward_head, &j);
+    return finish(&j);
+}
+
+/* dot of one head's rows of dy and y, in f32 */
+static float row_dot(const job *j, const void *y, const void *dy, float *buffer) {
+    if (j->dtype == FV_F32) return fv_kernel()->dot(j->d, y, dy);
+    fv_kernel()->from_bf16(j->d, y, buffer);
+    fv_kernel()->from_bf16(j->d, dy, buffer + j->d);
+    return fv_kernel()->dot(j->d, buffer, buffer + j->d);
+}
+
+typedef struct head_scratch {
+    float *probs, *d_probs;      /* [tile,N] */
+    fv_bf16 *probs16, *d_probs16; /* [tile,N], bf16 products */
+    float *dq, *dk, *dv;         /* [N,d] */
+    float *rows;                 /* [2d] */
+} head_scratch;
+
+static int64_t carve(const job *j, float *base, head_scratch *s) {
+    const int64_t scores = j->tile * j->N, rows = j->N * j->d, half = (scores + 1) / 2;
+
+    if (base) {
+        s->probs = base;
+        s->d_probs = s->probs + scores;
+        s->probs16 = (fv_bf16 *)(s->d_probs + scores);
+        s->d_probs16 = (fv_bf16 *)(s->d_probs + scores + half);
+        s->dq = s->d_probs + scores + 2 * half;
+        s->dk = s->dq + rows;
+        s->dv = s->dk + rows;
+        s->rows = s->dv + rows;
+    }
+    return 2 * scores + 2 * half + 3 * rows + 2 * j->d;
+}
+
+/* P and dS of one query tile, in the product dtype, from S and dP. */
+static void tile_gradients(const job *j, const head_scratch *s, const void *y, const void *dy,
+                           const float *lse, int64_t t) {
+    const fv_kernels *k = fv_kernel();
+
+    for (int64_t r = 0; r < t; r++) {
+        float *p = s->probs + r * j->N, *dp = s->d_probs + r * j->N;
+        const float delta =
+            row_dot(j, at(j, y, r * j->C), at(j, dy, r * j->C), s->rows);
+        k->softmax_from_lse(j->N, j->scale, p, lse[r], p);
+        k->softmax_backward(j->N, j->scale, p, dp, delta, dp);
+        narrow_row(j, p, s->probs16, r);
+        narrow_row(j, dp, s->d_probs16, r);
+    }
+}
+
+static void backward_head(int64_t task, void *arg) {
+    job *j = arg;
+    const int64_t b = task / j->heads, head = task % j->heads, wide = 3 * j->C;
+    const int64_t base = b * j->N * wide + head * j->d;
+    const void *qkv = j->y->in[0]->data;
+    const float *lse = (const float *)j->y->saved[0].data + task * j->N;
+    head_scratch s;
+
+    carve(j, fv_scratch(j->scratch_bytes), &s);
+    const void *probs = j->dtype == FV_BF16 ? (void *)s.probs16 : (void *)s.probs;
+    const void *d_probs = j->dtype == FV_BF16 ? (void *)s.d_probs16 : (void *)s.d_probs;
+    memset(s.dk, 0, (size_t)(2 * j->N * j->d) * sizeof(float)); /* dk and dv */
+    for (int64_t i = 0; i < j->N; i += j->tile) {
+        const int64_t t = j->N - i < j->tile ? j->N - i : j->tile;
+        const int64_t row = (b * j->N + i) * j->C + head * j->d;
+        const int last = t != j->tile;
+        const void *q = at(j, qkv, base + i * wide), *dy = at(j, j->dy->data, row);
+        run(j, j->plan.scores[last], q, at(j, qkv, base + j->C), s.probs);
+        run(j, j->plan.d_probs[last], dy, at(j, qkv, base + 2 * j->C), s.d_probs);
+        tile_gradients(j, &s, at(j, j->y->data, row), dy, lse + i, t);
+        run(j, j->plan.d_query[last], d_probs, at(j, qkv, base + j->C), s.dq + i * j->d);
+        run(j, j->plan.d_key[last], d_probs, q, s.dk);
+        run(j, j->plan.d_value[last], probs, dy, s.dv);
+    }
+    for (int64_t i = 0; i < j->N; i++) {
+        fv_grad_store(j->dx, base + i * wide, j->d, s.dq + i * j->d);
+        fv_grad_store(j->dx, base + i * wide + j->C, j->d, s.dk + i * j->d);
+        fv_grad_store(j->dx, base + i * wide + 2 * j->C, j->d, s.dv + i * j->d);
+    }
+}
+
+static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
+    job j = make_job(y);
+
+    if (!dx[0].data || fv_shape_numel(&y->shape) == 0) return FV_OK;
+    if (dy->dtype != y->dtype)
+        return FV_FAIL(FV_ERR_UNSUPPORTED, "attention: a bf16 output needs a single reader");
+    j.dy = dy;
+    j.dx = dx;
+    j.scratch_bytes = (size_t)carve(&j, NULL, NULL) * sizeof(float);
+    FV_TRY(fv_scratch_reserve(j.scratch_bytes));
+    FV_TRY(find_plans(&j, true));
+    fv_parallel(y->shape.dim[0] * j.heads, backward_head, &j);
+    return finish(&j);
+}
+
+/* Never on an EXPLAIN tape (the builder composes there). */
+static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
+                           const fv_rule *rule) {
+    (void)ry, (void)rx, (void)rule;
+    return FV_FAIL(FV_ERR_INTERNAL, "%s: fused ops have no relevance", y->op->name);
+}
+
+static fv_cost cost(const fv_var *y) {
+    const double B = (double)y->shape.dim[0], N = (double)y->shape.dim[1];
+    const double C = (double)y->shape.dim[2];
+    return (fv_cost){2.0 * B * N * N * C, 4.0 * B * N * C * (double)fv_dtype_bytes(y->dtype)};
+}
+
+const fv_op fv_op_attention = {.name = "attention",
+                               .arity = 1,
+                               .reads = FV_READS_IN(0) | FV_READS_Y,
+                               .attr_bytes = sizeof(attention_attr),
+                               .shape = shape,
+                               .forward = forward,
+                               .backward = backward,
+                               .relevance = relevance,
+                               .cost = cost};
+
+fv_var *fv_attention(fv_var *qkv, int64_t heads, float scale) {
+    fv_tape *tape = qkv->tape;
+
+    if (tape->step.mode != FV_EXPLAIN)
+        return fv_apply(&fv_op_attention, (fv_var *[]){qkv}, &(attention_attr){heads, scale});
+    fv_var *q = fv_heads_split(qkv, heads, 0, 3);                 /* [B,h,N,d] */
+    fv_var *k = fv_heads_split(qkv, heads, 1, 3);                 /* [B,h,N,d] */
+    fv_var *v = fv_heads_split(qkv, heads, 2, 3);                 /* [B,h,N,d] */
+    fv_var *a = fv_softmax(fv_scale(fv_matmul_nt(q, k), scale));  /* [B,h,N,N] */
+    const char *name = fv_arena_printf(&tape->nodes, "%s.attn", tape->scope);
+    return fv_heads_merge(fv_matmul(name ? fv_tap(a, name) : a, v)); /* [B,N,C] */
+}

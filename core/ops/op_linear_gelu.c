@@ -1,0 +1,111 @@
+/* op_linear_gelu.c - y = gelu(x W^T + b) in one pass: a tile of z = x W^T + b goes through GELU while
+ * it is in cache.  z is saved for backward, dz = dy gelu'(z); in FV_INFER it is written nowhere.
+ * The composed form gelu(linear(x)) is the oracle in tests and what FV_EXPLAIN uses. */
+#include "core/ops/linear_product.h"
+
+static fv_status shape(fv_var *y) {
+    FV_TRY(fv_linear_shape(y));
+    y->dtype = y->in[0]->dtype;
+    if (y->needs_grad) {
+        y->n_saved = 1;
+        y->saved[0] = (fv_tensor){NULL, y->dtype, y->shape};
+    }
+    return FV_OK;
+}
+
+typedef struct gelu_args {
+    const void *z;
+    const void *dy; /* backward */
+    void *out;
+    fv_dtype dtype, dy_dtype;
+    int64_t columns;
+} gelu_args;
+
+/* n values at element i as f32: in place, or through a row buffer. */
+static const float *read_row(const void *base, fv_dtype dtype, int64_t i, int64_t n, float *row) {
+    if (dtype == FV_F32) return (const float *)base + i;
+    fv_kernel()->from_bf16(n, (const fv_bf16 *)base + i, row);
+    return row;
+}
+
+static void gelu_tile(fv_span rows, fv_span cols, void *arg) {
+    const gelu_args *a = arg;
+    float *row = a->dtype == FV_BF16 ? fv_scratch((size_t)cols.count * sizeof(float)) : NULL;
+
+    for (int64_t r = rows.first; r < rows.first + rows.count; r++) {
+        const int64_t i = r * a->columns + cols.first;
+        const float *z = read_row(a->z, a->dtype, i, cols.count, row);
+        if (a->dtype == FV_F32) {
+            fv_kernel()->gelu(cols.count, z, (float *)a->out + i);
+        } else {
+            fv_kernel()->gelu(cols.count, z, row);
+            fv_kernel()->to_bf16(cols.count, row, (fv_bf16 *)a->out + i);
+        }
+    }
+}
+
+static fv_status forward(fv_var *y) {
+    void *z = y->n_saved ? y->saved[0].data : y->data;
+    gelu_args args = {
+        .z = z, .out = y->data, .dtype = y->dtype, .columns = fv_shape_last(&y->shape)};
+
+    FV_TRY(fv_scratch_reserve((size_t)args.columns * sizeof(float)));
+    return fv_linear_product(y, z, y->dtype, gelu_tile, &args);
+}
+
+static void gelu_backward_rows(int64_t first, int64_t count, void *arg) {
+    const gelu_args *a = arg;
+    const int64_t n = a->columns;
+    float *scratch = fv_scratch((size_t)(3 * n) * sizeof(float));
+
+    for (int64_t r = first; r < first + count; r++) {
+        const int64_t i = r * n;
+        const float *z = read_row(a->z, a->dtype, i, n, scratch);
+        const float *dy = read_row(a->dy, a->dy_dtype, i, n, scratch + n);
+        if (a->dtype == FV_F32) {
+            fv_kernel()->gelu_backward(n, z, dy, (float *)a->out + i);
+        } else {
+            fv_kernel()->gelu_backward(n, z, dy, scratch + 2 * n);
+            fv_kernel()->to_bf16(n, scratch + 2 * n, (fv_bf16 *)a->out + i);
+        }
+    }
+}
+
+static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
+    const fv_grid grid = fv_grid_of(y);
+    const int64_t n = fv_shape_last(&y->shape);
+    float *dz = fv_tape_scratch(y->tape, fv_shape_numel(&y->shape)); /* bf16 uses half of it */
+
+    if (!dz) return FV_ERR_NOMEM;
+    FV_TRY(fv_scratch_reserve((size_t)(3 * n) * sizeof(float)));
+    fv_parallel_rows(&grid, gelu_backward_rows,
+                     &(gelu_args){.z = y->saved[0].data,
+                                  .dy = dy->data,
+                                  .out = dz,
+                                  .dtype = y->dtype,
+                                  .dy_dtype = dy->dtype,
+                                  .columns = n});
+    return fv_linear_product_backward(y, dz, dx);
+}
+
+/* Never on an EXPLAIN tape (the builder composes there). */
+static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
+                           const fv_rule *rule) {
+    (void)ry, (void)rx, (void)rule;
+    return FV_FAIL(FV_ERR_INTERNAL, "%s: fused ops have no relevance", y->op->name);
+}
+
+const fv_op fv_op_linear_gelu = {.name = "linear_gelu",
+                                 .arity = 3,
+                                 .params = 1u << 1 | 1u << 2,
+                                 .reads = FV_READS_IN(0) | FV_READS_IN(1),
+                                 .shape = shape,
+                                 .forward = forward,
+                                 .backward = backward,
+                                 .relevance = relevance,
+                                 .cost = fv_linear_cost};
+
+fv_var *fv_linear_gelu(fv_var *x, fv_var *weight, fv_var *bias) {
+    if (fv_tape_step(x->tape)->mode == FV_EXPLAIN) return fv_gelu(fv_linear(x, weight, bias));
+    return fv_apply(&fv_op_linear_gelu, (fv_var *[]){x, weight, bias}, NULL);
+}
