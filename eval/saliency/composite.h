@@ -1,0 +1,22 @@
+/* composite.h - a composite picks the LRP rule of every node by layer type and position. */
+#ifndef FV_EVAL_SALIENCY_COMPOSITE_H
+#define FV_EVAL_SALIENCY_COMPOSITE_H
+
+#include "core/op.h"
+
+typedef struct fv_composite {
+    const char *name;
+    fv_signal_kind start; /* kind of the seed: GI = one-hot, R = the logit */
+    fv_rule_fn *pick;
+} fv_composite;
+
+/* attnlrp: gradient form of AttnLRP (Achtibat et al. 2024): gates and norms constant, half of every
+ *          product of activations to each factor.
+ * cplrp:   attention matrices constant as well (Ali et al. 2022, conservative propagation).
+ * epsilon: the epsilon rule (1e-6) at every op, relevance form. */
+extern const fv_composite fv_composites[];
+extern const char *const fv_composite_names[]; /* NULL-terminated */
+
+const fv_composite *fv_composite_find(const char *name); /* NULL: unknown */
+
+#endif

@@ -1,0 +1,7 @@
+/* saliency_list.h - the explanation methods; adding one is its file and one line here. */
+#ifndef FV_EVAL_SALIENCY_SALIENCY_LIST_H
+#define FV_EVAL_SALIENCY_SALIENCY_LIST_H
+
+#define FV_SALIENCY_LIST(X) X(lrp) X(gradient_x_input)
+
+#endif
