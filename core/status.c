@@ -29,7 +29,9 @@ fv_status fv_error_context(fv_status code, const char *format, ...) {
     int n = vsnprintf(message, sizeof message, format, args);
     va_end(args);
     if (n < 0) n = 0;
-    if (n < MESSAGE_BYTES) snprintf(message + n, sizeof message - (size_t)n, ": %s", inner);
+    if (n >= MESSAGE_BYTES) return code;
+    const int m = snprintf(message + n, sizeof message - (size_t)n, ": %s", inner);
+    if (m < 0) message[n] = '\0'; /* the message may be cut short, it cannot be lost */
     return code;
 }
 
@@ -40,10 +42,9 @@ const char *fv_error_where(void) { return where; }
 void fv_error_clear(void) { message[0] = where[0] = '\0'; }
 
 const char *fv_status_text(fv_status code) {
-    static const char *const texts[] = {
-        "ok",
+    static const char *const texts[] = {"ok",
 #define FV_X(name, text) text,
-        FV_STATUS_LIST(FV_X)
+                                        FV_STATUS_LIST(FV_X)
 #undef FV_X
     };
     return (size_t)code < sizeof texts / sizeof *texts ? texts[code] : "unknown status";
