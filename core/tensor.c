@@ -38,6 +38,18 @@ fv_bf16 fv_bf16_from_f32(float v) {
     return (fv_bf16)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
+float fv_f16_to_f32(uint16_t v) {
+    const uint32_t exponent = (v >> 10) & 31u, mantissa = v & 0x3ffu;
+    float f = (float)mantissa * 0x1p-24f; /* zero and subnormals */
+
+    if (exponent != 0) {
+        const uint32_t bits =
+            (exponent == 31 ? 0x7f800000u : (exponent + 112) << 23) | (mantissa << 13);
+        memcpy(&f, &bits, sizeof f);
+    }
+    return v & 0x8000u ? -f : f;
+}
+
 float fv_tensor_get(const fv_tensor *t, int64_t i) {
     return t->dtype == FV_BF16 ? fv_bf16_to_f32(((const fv_bf16 *)t->data)[i])
                                : ((const float *)t->data)[i];

@@ -13,14 +13,15 @@
     X(I32, 4, "I32")                                                                               \
     X(U8, 1, "U8")                                                                                 \
     X(F64, 8, "F64")                                                                               \
-    X(I64, 8, "I64")
+    X(I64, 8, "I64")                                                                               \
+    X(F16, 2, "F16")
 
 typedef enum fv_dtype {
 #define FV_X(name, bytes, text) FV_##name,
     FV_DTYPE_LIST(FV_X)
 #undef FV_X
     FV_DTYPE_COUNT
-} fv_dtype; /* the tape computes with the first four; F64 and I64 occur in files only */
+} fv_dtype; /* the tape computes with the first four; F64, I64 and F16 occur in files only */
 
 typedef uint16_t fv_bf16; /* the upper half of an IEEE float, round to nearest even */
 
@@ -36,6 +37,7 @@ size_t fv_tensor_bytes(const fv_tensor *t);
 
 float fv_bf16_to_f32(fv_bf16 v);
 fv_bf16 fv_bf16_from_f32(float v); /* nearest even; NaN stays NaN */
+float fv_f16_to_f32(uint16_t v);   /* IEEE half precision, in files only */
 
 /* Element i of an f32 or bf16 tensor as float, and back.  For tests and cold paths. */
 float fv_tensor_get(const fv_tensor *t, int64_t i);
