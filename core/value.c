@@ -109,13 +109,21 @@ fv_value *fv_value_copy(fv_arena *arena, const fv_value *v) {
     return copy;
 }
 
-const char *fv_value_where(const fv_value *v, char text[512]) {
+static const char *where_text(const char *file, int line, int column, char text[512]) {
     text[0] = '\0';
-    if (v->file && v->line > 0)
-        snprintf(text, 512, "%s:%d:%d: ", v->file, v->line, v->column);
-    else if (v->file)
-        snprintf(text, 512, "%s: ", v->file);
+    if (file && line > 0)
+        snprintf(text, 512, "%s:%d:%d: ", file, line, column);
+    else if (file)
+        snprintf(text, 512, "%s: ", file);
     return text;
+}
+
+const char *fv_value_where(const fv_value *v, char text[512]) {
+    return where_text(v->file, v->line, v->column, text);
+}
+
+const char *fv_value_key_where(const fv_value *v, char text[512]) {
+    return where_text(v->file, v->key_line, v->key_column, text);
 }
 
 const char *fv_value_kind_text(fv_value_kind kind) {
@@ -232,8 +240,8 @@ fv_status fv_value_check_known(const fv_value *map, const char *const *names) {
     if (!map || map->kind != FV_VALUE_MAP) return FV_OK;
     for (const fv_value *v = map->first; v; v = v->next) {
         if (v->known) continue;
-        return FV_FAIL(FV_ERR_CONFIG, "%sunknown key '%s'%s%s%s", fv_value_where(v, where), v->key,
-                       map->key ? " in " : "", map->key ? map->key : "",
+        return FV_FAIL(FV_ERR_CONFIG, "%sunknown key '%s'%s%s%s", fv_value_key_where(v, where),
+                       v->key, map->key ? " in " : "", map->key ? map->key : "",
                        fv_suggest_text(v->key, names, hint));
     }
     return FV_OK;

@@ -25,14 +25,15 @@ typedef enum fv_value_kind {
 typedef struct fv_value fv_value;
 struct fv_value {
     fv_value_kind kind;
-    const char *key;  /* own key when inside a map, else NULL */
-    const char *text; /* STRING: its bytes, 0-terminated; YAML scalars: as written */
-    int64_t integer;  /* INT; BOOL as 0 or 1 */
-    double real;      /* REAL; INT as double */
+    const char *key;               /* own key when inside a map, else NULL */
+    const char *text;              /* STRING: its bytes, 0-terminated; YAML scalars: as written */
+    int64_t integer;               /* INT; BOOL as 0 or 1 */
+    double real;                   /* REAL; INT as double */
     fv_value *first, *last, *next; /* children of LIST and MAP in order; next sibling */
     int64_t count;                 /* children */
     const char *file;              /* NULL when not from a file */
     int line, column;              /* from 1; 0 unknown */
+    int key_line, key_column;      /* of the key; 0 unknown */
     bool known;                    /* somebody asked for it */
     bool incomplete;               /* LIST, MAP: an item was lost because memory ran out */
 };
@@ -79,5 +80,8 @@ const char *fv_value_kind_text(fv_value_kind kind);
 /* "file:line:column: " of a value into text ("file: " without a line), "" when unknown; returns
  * text. */
 const char *fv_value_where(const fv_value *v, char text[512]);
+
+/* The same for its key. */
+const char *fv_value_key_where(const fv_value *v, char text[512]);
 
 #endif

@@ -168,6 +168,7 @@ static fv_status read_mapping(reader *r, int depth, fv_value *map) {
         const char *key = NULL;
         FV_TRY(next_event(r, &event));
         const bool end = event.type == YAML_MAPPING_END_EVENT;
+        const yaml_mark_t key_mark = event.start_mark;
         if (!end) status = read_key(r, &event, map, &key);
         yaml_event_delete(&event);
         if (end || status != FV_OK) break;
@@ -176,6 +177,8 @@ static fv_status read_mapping(reader *r, int depth, fv_value *map) {
         yaml_event_delete(&event);
         if (status != FV_OK) break;
         item->key = key;
+        item->key_line = (int)key_mark.line + 1;
+        item->key_column = (int)key_mark.column + 1;
         fv_value_add(map, item);
     }
     return status;

@@ -1,0 +1,122 @@
+/* option_list.h - every option of every command: one line each.
+ *
+ * The list makes struct fv_settings, the defaults, the keys of YAML files, the flags (--kebab-case),
+ * --set, --print-config, --help and docs/options.md.  Names and defaults are timm's where timm has the
+ * option; deviations say so in their help.
+ *
+ *   INT(name, default, min, max, commands, help)            int64_t
+ *   REAL(name, default, min, max, commands, help)           double
+ *   BOOL(name, default, commands, help)                     bool; --name and --no-name
+ *   STRING(name, default, choices, commands, help)          const char *; choices "a b c" or NULL
+ *   REALS(name, count, default, min, max, commands, help)   fv_reals; "0.9 0.999", "" = not set
+ *   MAP(name, commands, help)                               fv_value *, free-form nested group
+ *
+ * commands: TRAIN | EVAL ... as in option.h, and the groups RUN (anything that computes), CKPT (what
+ * reads a checkpoint), ALL; FLAG_ONLY refuses the option in files; NOT_SAVED leaves it out of the
+ * resolved configuration. */
+#ifndef FV_CORE_OPTION_LIST_H
+#define FV_CORE_OPTION_LIST_H
+
+#include <stdint.h>
+
+#define FV_ANY_REAL 1e30
+
+/* clang-format off */
+#define FV_OPTION_LIST(INT, REAL, BOOL, STRING, REALS, MAP)                                          \
+    STRING(config, "", NULL, TRAIN | ABLATE | BENCH | SUMMARY | FLAG_ONLY,                           \
+           "YAML file with options; flags win over it")                                              \
+    /* data */                                                                                       \
+    STRING(data_dir, "", NULL, TRAIN | EVAL | FAITHFUL | ANALYZE | BENCH,                            \
+           "data set: a folder, an archive or a packed file")                                        \
+    STRING(train_split, "train", NULL, TRAIN | BENCH, "split to train on")                           \
+    STRING(val_split, "validation", NULL, TRAIN, "split to evaluate on between epochs")              \
+    STRING(split, "validation", NULL, EVAL | FAITHFUL | ANALYZE, "split to read")                    \
+    INT(max_bad, 0, 0, INT64_MAX, TRAIN | EVAL | FAITHFUL | ANALYZE,                                 \
+        "corrupt images to skip before giving up")                                                   \
+    /* model */                                                                                      \
+    STRING(model, "", NULL, TRAIN | BENCH, "model name, see 'fovea models' (timm: resnet50)")        \
+    MAP(model_kwargs, TRAIN | BENCH | SUMMARY, "constructor arguments, e.g. depth=6 num_heads=3")    \
+    MAP(attention, TRAIN | BENCH | SUMMARY, "token mixer, e.g. kind=sigmoid")                        \
+    MAP(pool, TRAIN | BENCH | SUMMARY, "head pooling, e.g. kind=mean")                               \
+    MAP(pos, TRAIN | BENCH | SUMMARY, "position embedding, e.g. kind=sincos")                        \
+    INT(num_classes, 0, 0, 1000000, TRAIN | BENCH | SUMMARY, "classes (0 = from the data)")          \
+    INT(img_size, 0, 0, 16384, TRAIN | CKPT | BENCH | SUMMARY, "image side in pixels (0 = model's)") \
+    STRING(initial_checkpoint, "", NULL, TRAIN, "weights to start from")                             \
+    BOOL(use_ema, false, CKPT, "use the averaged weights of the checkpoint")                         \
+    /* batches and length */                                                                         \
+    INT(batch_size, 128, 1, 65536, TRAIN | EVAL | FAITHFUL | ANALYZE | BENCH, "images per step")     \
+    INT(validation_batch_size, 0, 0, 65536, TRAIN, "images per evaluation step (0 = batch_size)")    \
+    INT(grad_accum_steps, 1, 1, 65536, TRAIN | BENCH, "steps whose gradients make one update")       \
+    INT(epochs, 300, 0, 1000000, TRAIN, "epochs to train")                                           \
+    INT(max_steps, 0, 0, INT64_MAX, TRAIN, "stop after this many updates (0 = epochs decide)")       \
+    /* learning rate */                                                                              \
+    REAL(lr, 0, 0, FV_ANY_REAL, TRAIN, "learning rate (0 = from lr_base and the batch size)")        \
+    REAL(lr_base, 0.1, 0, FV_ANY_REAL, TRAIN, "learning rate at a batch of lr_base_size")            \
+    INT(lr_base_size, 256, 1, INT64_MAX, TRAIN, "batch size that lr_base is meant for")              \
+    STRING(lr_base_scale, "", "linear sqrt", TRAIN, "growth with the batch (empty: sqrt for adam*)") \
+    STRING(sched, "cosine", "cosine", TRAIN, "learning rate schedule")                               \
+    BOOL(sched_on_updates, false, TRAIN, "change the rate at every update, not every epoch")         \
+    INT(lr_cycle_limit, 1, 0, INT64_MAX, TRAIN, "cosine cycles")                                     \
+    REAL(lr_cycle_mul, 1, 0, FV_ANY_REAL, TRAIN, "length of a cycle relative to the last one")       \
+    REAL(lr_cycle_decay, 0.5, 0, FV_ANY_REAL, TRAIN, "peak of a cycle relative to the last one")     \
+    INT(warmup_epochs, 5, 0, 1000000, TRAIN, "epochs of linear warm-up")                             \
+    REAL(warmup_lr, 1e-5, 0, FV_ANY_REAL, TRAIN, "learning rate the warm-up starts from")            \
+    BOOL(warmup_prefix, false, TRAIN, "start the schedule after the warm-up, not under it")          \
+    REAL(min_lr, 0, 0, FV_ANY_REAL, TRAIN, "learning rate the schedule ends at")                     \
+    INT(cooldown_epochs, 0, 0, 1000000, TRAIN, "epochs at min_lr behind the schedule")               \
+    /* optimiser and regularisation */                                                               \
+    STRING(opt, "adamw", "adamw", TRAIN, "optimiser (timm: sgd)")                                    \
+    REAL(opt_eps, 0, 0, 1, TRAIN, "optimiser epsilon (0 = its own default)")                         \
+    REALS(opt_betas, 2, "", 0, 1, TRAIN, "optimiser betas (default: its own)")                       \
+    REAL(weight_decay, 0.05, 0, FV_ANY_REAL, TRAIN, "decoupled weight decay (timm: 2e-5)")           \
+    REAL(clip_grad, 0, 0, FV_ANY_REAL, TRAIN, "largest gradient norm (0 = no clipping)")             \
+    REAL(smoothing, 0.1, 0, 1, TRAIN, "label smoothing")                                             \
+    REAL(drop_path, 0, 0, 0.999, TRAIN | BENCH, "stochastic depth rate of the last block")           \
+    /* pixels */                                                                                     \
+    REALS(mean, 3, "", -1e6, 1e6, TRAIN | CKPT, "channel means (default: the model's)")              \
+    REALS(std, 3, "", 1e-6, 1e6, TRAIN | CKPT, "channel deviations (default: the model's)")          \
+    STRING(interpolation, "", "bilinear bicubic", TRAIN | CKPT, "evaluation resize (empty: model's)") \
+    REAL(crop_pct, 0, 0, 1, TRAIN | CKPT, "evaluation crop fraction (0 = model's)")                  \
+    STRING(train_interpolation, "random", "random bilinear bicubic", TRAIN | BENCH,                  \
+           "resize in training")                                                                     \
+    REALS(scale, 2, "0.08 1.0", 1e-6, 1, TRAIN | BENCH, "random crop: range of the area")            \
+    REALS(ratio, 2, "0.75 1.3333333333333333", 1e-3, 1e3, TRAIN | BENCH,                             \
+          "random crop: range of width / height")                                                    \
+    REAL(hflip, 0.5, 0, 1, TRAIN | BENCH, "chance of a horizontal flip")                             \
+    REAL(vflip, 0, 0, 1, TRAIN | BENCH, "chance of a vertical flip")                                 \
+    /* run */                                                                                        \
+    INT(seed, 42, 0, INT64_MAX, TRAIN | FAITHFUL | ANALYZE | ABLATE | EXPLAIN | BENCH | SYNTH,       \
+        "seed of every random number")                                                               \
+    INT(threads, 0, 0, 256, RUN | INFO | SYNTH, "compute threads (0 = all allowed cores)")           \
+    INT(workers, -1, -1, 256, TRAIN | EVAL | FAITHFUL | ANALYZE | BENCH,                             \
+        "loader threads (-1 = automatic)")                                                           \
+    STRING(precision, "auto", "auto f32 bf16", RUN, "arithmetic (auto: the command's best)")         \
+    STRING(out, "", NULL, TRAIN | EXPLAIN | ABLATE | SYNTH | DATA | REPORT | CONVERT,                \
+           "output folder or file")                                                                  \
+    STRING(resume, "", NULL, TRAIN | NOT_SAVED, "continue: auto, a run or a checkpoint folder")      \
+    INT(checkpoint_steps, 0, 0, INT64_MAX, TRAIN, "updates between checkpoints (0 = every epoch)")   \
+    INT(checkpoint_hist, 10, 1, INT64_MAX, TRAIN, "checkpoints to keep")                             \
+    INT(log_interval, 50, 1, INT64_MAX, TRAIN, "updates between log lines")                          \
+    INT(val_interval, 1, 0, INT64_MAX, TRAIN, "epochs between evaluations (0 = only at the end)")    \
+    /* results */                                                                                    \
+    STRING(logits, "", NULL, EVAL, "write logits and sample names to this safetensors file")         \
+    INT(topk, 5, 1, 1000000, PREDICT, "classes to print per image")                                  \
+    STRING(method, "lrp", NULL, EXPLAIN, "explanation methods, separated by commas")                 \
+    STRING(methods, "lrp", NULL, FAITHFUL, "explanation methods, separated by commas")               \
+    INT(target, -1, -1, 1000000, EXPLAIN, "class to explain (-1 = the predicted one)")               \
+    STRING(layer, "", NULL, EXPLAIN | FAITHFUL, "layer a method looks at (empty: its default)")      \
+    INT(warmup, 5, 0, 1000000, BENCH, "steps before the clock starts")                               \
+    INT(steps, 20, 1, 1000000, BENCH, "steps to measure")                                            \
+    BOOL(json, false, ALL | NOT_SAVED, "print one JSON value on stdout")                             \
+    STRING(color, "auto", "auto always never", ALL | NOT_SAVED, "coloured messages")
+/* clang-format on */
+
+/* Short flags and other spellings: X("spelling", option).  Two letters are timm's -vb. */
+#define FV_OPTION_ALIAS_LIST(X)    \
+    X("c", config)                 \
+    X("b", batch_size)             \
+    X("vb", validation_batch_size) \
+    X("j", workers)                \
+    X("o", out)
+
+#endif
