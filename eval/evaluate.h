@@ -15,14 +15,15 @@
 #ifndef FV_EVAL_EVALUATE_H
 #define FV_EVAL_EVALUATE_H
 
+#include "core/report.h"
 #include "data/loader.h"
 #include "models/model.h"
 
 #define FV_ECE_BINS 15
 
 typedef struct fv_evaluator_config {
-    const fv_model *model;           /* its values may change between runs; outlives the evaluator */
-    const fv_dataset *dataset;       /* outlives the evaluator */
+    const fv_model *model;     /* its values may change between runs; outlives the evaluator */
+    const fv_dataset *dataset; /* outlives the evaluator */
     const fv_preprocess *preprocess; /* copied; its size must be the model's */
     int64_t batch_size;              /* rounded up to whole chunks of the model */
     int workers;                     /* loader threads, 0 = none */
@@ -42,9 +43,10 @@ typedef struct fv_evaluate_options {
     bool bf16; /* products in bf16; the model must have its bf16 copy */
     /* Called after each batch, in order; a failure ends the run.  May be NULL. */
     fv_status (*sink)(void *user, const fv_evaluated *batch);
-    /* Called after each batch; false ends the run with FV_ERR_INTERRUPTED.  May be NULL. */
-    bool (*progress)(void *user, int64_t done, int64_t total);
-    void *sink_user, *progress_user;
+    void *sink_user;
+    const fv_report *report; /* a step per batch; its stop ends the run (FV_ERR_INTERRUPTED) */
+    const char *label;       /* of the steps, NULL = "Test" */
+    int64_t log_interval;    /* batches between steps that are due, 0 = 50; the last always is */
 } fv_evaluate_options;
 
 typedef struct fv_evaluate_result {
