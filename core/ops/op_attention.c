@@ -218,7 +218,7 @@ static void backward_head(int64_t task, void *arg) {
     const int64_t base = b * j->N * wide + head * j->d;
     const void *qkv = j->y->in[0]->data;
     const float *lse = (const float *)j->y->saved[0].data + task * j->N;
-    head_scratch s;
+    head_scratch s = {0};
 
     carve(j, fv_scratch(j->scratch_bytes), &s);
     const void *probs = j->dtype == FV_BF16 ? (void *)s.probs16 : (void *)s.probs;
