@@ -1,0 +1,272 @@
+/* cmd_data.c - fovea data synth|info|verify: makes, describes and checks data sets. */
+#include "cli/command.h"
+#include "cli/print.h"
+#include "core/suggest.h"
+#include "data/data_info.h"
+#include "data/synth.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define INFO_FILES 2000 /* headers that `info` reads per split */
+#define TEXT_ROWS  20   /* classes that it prints */
+
+static const char *const splits[] = {"train", "validation"};
+#define SPLITS ((int)(sizeof splits / sizeof *splits))
+
+/* ---- synth ---- */
+
+static fv_status synth(const fv_args *args) {
+    const fv_settings *s = &args->settings;
+    const fv_synth_config config = {.n_classes = (int)s->classes,
+                                    .size_px = s->size,
+                                    .n_train = s->train,
+                                    .n_val = s->val,
+                                    .seed = (uint64_t)s->seed};
+    fv_arena arena = {0};
+    bool written = false;
+
+    if (!s->out[0]) return FV_FAIL(FV_ERR_CONFIG, "data synth: --out says where to write the set");
+    FV_TRY(fv_synth_write(s->out, &config, s->force, &written));
+    if (!s->json) {
+        fv_print("%s: %" PRId64 " training and %" PRId64 " validation images of %" PRId64
+                 " pixels, %" PRId64 " classes%s\n",
+                 s->out, s->train, s->val, s->size, s->classes,
+                 written ? "" : " (was there already)");
+        return FV_OK;
+    }
+    fv_value *map = fv_value_new(&arena, FV_VALUE_MAP);
+    fv_value_set(&arena, map, "out", fv_value_string(&arena, s->out));
+    fv_value_set(&arena, map, "train", fv_value_int(&arena, s->train));
+    fv_value_set(&arena, map, "validation", fv_value_int(&arena, s->val));
+    fv_value_set(&arena, map, "classes", fv_value_int(&arena, s->classes));
+    fv_value_set(&arena, map, "size", fv_value_int(&arena, s->size));
+    fv_value_set(&arena, map, "seed", fv_value_int(&arena, s->seed));
+    fv_value_set(&arena, map, "written", fv_value_bool(&arena, written));
+    const fv_status status = fv_print_json(map);
+    fv_arena_destroy(&arena);
+    return status;
+}
+
+/* ---- info, verify ---- */
+
+/* A data set's splits; those that are not there are NULL. */
+typedef struct opened {
+    fv_dataset *dataset[SPLITS];
+    fv_data_info info[SPLITS];
+} opened;
+
+static void close_all(opened *o) {
+    for (int i = 0; i < SPLITS; i++) {
+        fv_data_info_free(&o->info[i]);
+        fv_dataset_destroy(o->dataset[i]);
+    }
+}
+
+/* A set may have one split only; a split that is there and cannot be read is an error. */
+static fv_status open_all(const char *root, const fv_data_info_options *options, opened *o) {
+    int found = 0;
+
+    for (int i = 0; i < SPLITS; i++) {
+        const fv_status status = fv_dataset_open(root, splits[i], NULL, &o->dataset[i]);
+        if (status == FV_OK)
+            found++;
+        else if (status != FV_ERR_NOT_FOUND || (i + 1 == SPLITS && found == 0))
+            return status;
+        if (status == FV_OK) FV_TRY(fv_data_info_compute(o->dataset[i], options, &o->info[i]));
+    }
+    return FV_OK;
+}
+
+static const fv_dataset *any_of(const opened *o) {
+    return o->dataset[0] ? o->dataset[0] : o->dataset[1];
+}
+
+static fv_value *side_value(fv_arena *arena, const fv_side_stats *side) {
+    fv_value *map = fv_value_new(arena, FV_VALUE_MAP);
+    fv_value_set(arena, map, "min", fv_value_int(arena, side->min));
+    fv_value_set(arena, map, "median", fv_value_int(arena, side->median));
+    fv_value_set(arena, map, "max", fv_value_int(arena, side->max));
+    return map;
+}
+
+static fv_value *split_value(fv_arena *arena, const fv_dataset *ds, const fv_data_info *info) {
+    fv_value *map = fv_value_new(arena, FV_VALUE_MAP);
+    fv_value *per_class = fv_value_new(arena, FV_VALUE_MAP);
+    char hash[32];
+
+    for (int64_t c = 0; c < ds->n_classes; c++)
+        fv_value_set(arena, per_class, ds->class_names[c],
+                     fv_value_int(arena, info->class_counts[c]));
+    snprintf(hash, sizeof hash, "%016" PRIx64, ds->hash);
+    fv_value_set(arena, map, "count", fv_value_int(arena, info->n_samples));
+    fv_value_set(arena, map, "bytes", fv_value_int(arena, info->n_bytes));
+    fv_value_set(arena, map, "per_class", per_class);
+    fv_value_set(arena, map, "with_boxes", fv_value_int(arena, info->n_with_boxes));
+    fv_value_set(arena, map, "with_masks", fv_value_int(arena, info->n_with_masks));
+    fv_value_set(arena, map, "checked", fv_value_int(arena, info->n_probed));
+    fv_value_set(arena, map, "jpeg", fv_value_int(arena, info->n_jpeg));
+    fv_value_set(arena, map, "png", fv_value_int(arena, info->n_png));
+    fv_value_set(arena, map, "bad", fv_value_int(arena, info->n_bad));
+    fv_value_set(arena, map, "first_bad", fv_value_string(arena, info->n_bad ? info->bad : NULL));
+    fv_value_set(arena, map, "height", side_value(arena, &info->height));
+    fv_value_set(arena, map, "width", side_value(arena, &info->width));
+    fv_value_set(arena, map, "hash", fv_value_string(arena, hash));
+    return map;
+}
+
+static fv_status print_value(const opened *o) {
+    const fv_dataset *ds = any_of(o);
+    fv_arena arena = {0};
+
+    fv_value *map = fv_value_new(&arena, FV_VALUE_MAP);
+    fv_value *names = fv_value_new(&arena, FV_VALUE_LIST);
+    fv_value *parts = fv_value_new(&arena, FV_VALUE_MAP);
+    for (int64_t c = 0; c < ds->n_classes; c++)
+        fv_value_add(names, fv_value_string(&arena, ds->class_names[c]));
+    fv_value_set(&arena, map, "path", fv_value_string(&arena, ds->root));
+    fv_value_set(&arena, map, "layout", fv_value_string(&arena, ds->layout));
+    fv_value_set(&arena, map, "classes", fv_value_int(&arena, ds->n_classes));
+    for (int i = 0; i < SPLITS; i++) {
+        fv_value_set(&arena, map, splits[i],
+                     fv_value_int(&arena, o->dataset[i] ? o->info[i].n_samples : 0));
+        if (o->dataset[i])
+            fv_value_set(&arena, parts, splits[i], split_value(&arena, o->dataset[i], &o->info[i]));
+    }
+    fv_value_set(&arena, map, "class_names", names);
+    fv_value_set(&arena, map, "splits", parts);
+    const fv_status status = fv_print_json(map);
+    fv_arena_destroy(&arena);
+    return status;
+}
+
+static void print_side(const char *name, const fv_side_stats *side) {
+    if (side->min == side->max)
+        fv_print(", %s %" PRId64, name, side->min);
+    else
+        fv_print(", %s %" PRId64 "..%" PRId64 " (median %" PRId64 ")", name, side->min, side->max,
+                 side->median);
+}
+
+static void print_split(const fv_dataset *ds, const fv_data_info *info) {
+    fv_print("%s: %" PRId64 " images, %.1f MB", ds->split, info->n_samples,
+             (double)info->n_bytes / 1e6);
+    if (info->n_probed > info->n_bad) {
+        print_side("height", &info->height);
+        print_side("width", &info->width);
+    }
+    if (info->n_with_boxes > 0) fv_print(", %" PRId64 " with boxes", info->n_with_boxes);
+    if (info->n_with_masks > 0) fv_print(", %" PRId64 " with masks", info->n_with_masks);
+    if (info->n_bad > 0)
+        fv_print("\n  bad: %" PRId64 " of %" PRId64 " looked at; first: %s", info->n_bad,
+                 info->n_probed, info->bad);
+    fv_print("\n");
+}
+
+static void print_text(const opened *o) {
+    const fv_dataset *ds = any_of(o);
+    const int64_t shown = ds->n_classes <= TEXT_ROWS ? ds->n_classes : TEXT_ROWS - 1;
+
+    fv_print("%s: %s layout, %" PRId64 " classes\n", ds->root, ds->layout, ds->n_classes);
+    for (int i = 0; i < SPLITS; i++)
+        if (o->dataset[i]) print_split(o->dataset[i], &o->info[i]);
+    for (int64_t c = 0; c < shown; c++) {
+        fv_print("  %-24s", ds->class_names[c]);
+        for (int i = 0; i < SPLITS; i++)
+            if (o->dataset[i] && c < o->info[i].n_classes)
+                fv_print(" %8" PRId64, o->info[i].class_counts[c]);
+        fv_print("\n");
+    }
+    if (shown < ds->n_classes) fv_print("  and %" PRId64 " classes more\n", ds->n_classes - shown);
+}
+
+static fv_status describe(const fv_args *args, const fv_data_info_options *options, opened *o) {
+    FV_TRY(open_all(args->positional[1], options, o));
+    if (args->settings.json) return print_value(o);
+    print_text(o);
+    return FV_OK;
+}
+
+static fv_status info(const fv_args *args) {
+    opened o = {0};
+    const fv_status status = describe(args, &(fv_data_info_options){.max_files = INFO_FILES}, &o);
+    close_all(&o);
+    return status;
+}
+
+static fv_status verify(const fv_args *args) {
+    opened o = {0};
+    int64_t bad = 0;
+
+    fv_status status = describe(args, &(fv_data_info_options){.decode = true}, &o);
+    for (int i = 0; i < SPLITS; i++) bad += o.info[i].n_bad;
+    if (status == FV_OK && bad > 0)
+        status = FV_FAIL(FV_ERR_FORMAT, "%" PRId64 " bad image%s, first: %s", bad,
+                         bad == 1 ? "" : "s", o.info[0].n_bad ? o.info[0].bad : o.info[1].bad);
+    close_all(&o);
+    return status;
+}
+
+/* ---- the command ---- */
+
+static const struct part {
+    const char *name, *usage;
+    uint32_t options; /* FV_CMD_* bits */
+    int n_args;       /* behind its name */
+    fv_status (*run)(const fv_args *args);
+} parts[] = {
+    {"synth", "--out DIR [options]", FV_CMD_SYNTH, 0, synth},
+    {"info", "DIR [options]", 0, 1, info},
+    {"verify", "DIR [options]", 0, 1, verify},
+};
+#define PARTS (sizeof parts / sizeof *parts)
+
+/* Options that only another part takes would be ignored in silence. */
+static fv_status check_options(const fv_settings *settings, const struct part *part) {
+    char kebab[FV_OPTION_TEXT];
+
+    for (int i = 0; i < fv_n_options; i++) {
+        const fv_option *o = &fv_option_table[i];
+        const bool given = *(const bool *)((const char *)settings + o->given);
+        const bool every = (o->commands & FV_CMD_EVERY) == FV_CMD_EVERY;
+        if (given && !every && !(o->commands & part->options))
+            return FV_FAIL(FV_ERR_CONFIG, "--%s is not an option of data %s",
+                           fv_option_kebab(o, kebab), part->name);
+    }
+    return FV_OK;
+}
+
+static fv_status run(const fv_args *args) {
+    const char *names[PARTS + 1] = {NULL}, *word = args->positional[0];
+    char hint[FV_SUGGEST_TEXT];
+
+    for (size_t i = 0; i < PARTS; i++) {
+        names[i] = parts[i].name;
+        if (strcmp(word, parts[i].name) != 0) continue;
+        if (args->n_positional - 1 != parts[i].n_args)
+            return FV_FAIL(FV_ERR_CONFIG, "data %s: %s; usage: fovea data %s %s", word,
+                           args->n_positional - 1 < parts[i].n_args ? "too few arguments"
+                                                                    : "too many arguments",
+                           word, parts[i].usage);
+        FV_TRY(check_options(&args->settings, &parts[i]));
+        return parts[i].run(args);
+    }
+    return FV_FAIL(FV_ERR_CONFIG, "data: unknown part '%.80s'%s (synth, info or verify)", word,
+                   fv_suggest_text(word, names, hint));
+}
+
+const fv_command fv_command_data = {
+    .name = "data",
+    .summary = "make, describe and check data sets",
+    .usage = "synth|info|verify [DIR] [options]",
+    .details = "synth   write the built-in set of textured shapes with boxes and masks to --out\n"
+               "info    count the images of a data set by split and class\n"
+               "verify  decode every image; exit status 1 when one is bad",
+    .example = "fovea data synth --out shapes --classes 10 --train 2000 --val 500\n"
+               "fovea data info shapes",
+    .options = FV_CMD_DATA | FV_CMD_SYNTH,
+    .min_args = 1,
+    .max_args = 2,
+    .run = run,
+};

@@ -1,0 +1,9 @@
+/* command_list.h - every command, in the order of fovea --help: one line each. */
+#ifndef FV_CLI_COMMAND_LIST_H
+#define FV_CLI_COMMAND_LIST_H
+
+#define FV_COMMAND_LIST(X) \
+    X(options)             \
+    X(info)
+
+#endif
