@@ -18,16 +18,17 @@
 #define FV_CPU_AMX_BF16    8u
 #define FV_CPU_NEON        16u
 
-/* What the CPU has, lowered by FOVEA_CPU; read once. */
+/* What the CPU and the operating system have, lowered by FOVEA_CPU; read once. */
 unsigned fv_cpu_flags(void);
-const char *fv_cpu_isa(void);  /* "c", "avx2", "avx512", "avx512_bf16", "neon": kernels in use */
+const char *fv_cpu_limit(void); /* FOVEA_CPU: "c", "avx2", "avx512"; "" when unset or unknown */
+const char *fv_cpu_isa(void);   /* the widest flag: "c", "avx2", "avx512", "avx512_bf16", "neon" */
 const char *fv_cpu_model(void); /* "model name" of /proc/cpuinfo, or the machine type */
 
 /* Decoupled-weight-decay Adam, one parameter tensor, one step. */
 typedef struct fv_adamw_args {
-    float lr, beta1, beta2, eps, weight_decay;
-    float bias1, bias2; /* 1 - beta^t */
-    float grad_scale;   /* clipping factor, 1 = none */
+    double lr, beta1, beta2, eps, weight_decay; /* double: 1 - 0.999f is off by 1e-5 */
+    double bias1, bias2;                        /* 1 - beta^t */
+    float grad_scale;                           /* clipping factor, 1 = none */
 } fv_adamw_args;
 
 typedef struct fv_kernels {
@@ -55,7 +56,8 @@ typedef struct fv_kernels {
     /* dx_i = a y_i (dy_i - delta); delta = sum_j y_j dy_j is the caller's */
     void (*softmax_backward)(int64_t n, float a, const float *y, const float *dy, float delta,
                              float *dx);
-    /* y_i = gamma_i (x_i - mean) rstd + beta_i, rstd = 1/sqrt(var + eps), biased variance */
+    /* y_i = gamma_i (x_i - mean) rstd + beta_i, rstd = 1/sqrt(var + eps), biased variance;
+     * mean and rstd may be NULL */
     void (*layernorm)(int64_t n, const float *x, const float *gamma, const float *beta, float eps,
                       float *y, float *mean, float *rstd);
     /* dx_i = rstd (g_i - mean(g) - xhat_i mean(g xhat)), g = gamma dy;
