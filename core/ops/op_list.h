@@ -1,0 +1,33 @@
+/* op_list.h - every op.  A new op is a file in core/ops/ and its name here; the list makes the extern
+ * declarations, fv_ops[] and the tests that run over all ops. */
+#ifndef FV_CORE_OPS_OP_LIST_H
+#define FV_CORE_OPS_OP_LIST_H
+
+#include "core/op.h"
+
+#define FV_OP_LIST(X) \
+    X(linear)         \
+    X(linear_gelu)    \
+    X(attention)      \
+    X(gelu)           \
+    X(layernorm)      \
+    X(add)            \
+    X(residual)       \
+    X(scale)          \
+    X(patchify)       \
+    X(prepend_token)  \
+    X(add_pos)        \
+    X(select_token)   \
+    X(heads_split)    \
+    X(heads_merge)    \
+    X(matmul)         \
+    X(matmul_nt)      \
+    X(softmax)        \
+    X(cross_entropy)  \
+    X(soft_cross_entropy)
+
+#define FV_X(name) extern const fv_op fv_op_##name;
+FV_OP_LIST(FV_X)
+#undef FV_X
+
+#endif

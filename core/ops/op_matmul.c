@@ -1,0 +1,204 @@
+/* op_matmul.c - batched products of activations, f32, one task per leading index (sample, head):
+ *     matmul     a [B,h,N,K], b [B,h,K,M] -> y = a b    [B,h,N,M];  da = dy b^T, db = a^T dy
+ *     matmul_nt  a [B,h,N,K], b [B,h,M,K] -> y = a b^T  [B,h,N,M];  da = dy b,   db = dy^T a
+ * The second serves q k^T, the first A v. */
+#include "core/backend/backend.h"
+#include "core/ops/op_list.h"
+#include "core/ops/row.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+static bool is_nt(const fv_var *y) { return y->op == &fv_op_matmul_nt; }
+
+typedef struct sizes {
+    int64_t batch, N, K, M;
+} sizes;
+
+static sizes sizes_of(const fv_var *y) {
+    const fv_shape *a = &y->in[0]->shape;
+    const int r = y->shape.rank;
+    sizes s = {1, y->shape.dim[r - 2], a->dim[r - 1], y->shape.dim[r - 1]};
+
+    for (int i = 0; i < r - 2; i++) s.batch *= y->shape.dim[i];
+    return s;
+}
+
+static fv_status shape(fv_var *y) {
+    const fv_shape *a = &y->in[0]->shape, *b = &y->in[1]->shape;
+    const int r = a->rank;
+    char as[FV_SHAPE_TEXT], bs[FV_SHAPE_TEXT];
+    bool fits = r >= 3 && b->rank == r;
+
+    FV_TRY(fv_check_dtype(y, y->in[0], false));
+    FV_TRY(fv_check_dtype(y, y->in[1], false));
+    for (int i = 0; fits && i < r - 2; i++) fits = a->dim[i] == b->dim[i];
+    const int inner = is_nt(y) ? r - 1 : r - 2, outer = is_nt(y) ? r - 2 : r - 1;
+    if (!fits || a->dim[r - 1] != b->dim[inner] || a->dim[r - 1] < 1)
+        return FV_FAIL(FV_ERR_SHAPE, "%s: %s and %s do not fit", y->op->name, fv_shape_text(a, as),
+                       fv_shape_text(b, bs));
+    y->shape = *a;
+    y->shape.dim[r - 1] = b->dim[outer];
+    y->dtype = FV_F32;
+    return FV_OK;
+}
+
+/* C = alpha op(A) op(B) (+ C) for every leading index; the matrices of one operand are contiguous. */
+typedef struct product {
+    const fv_gemm_plan *plan;
+    const float *a, *b;
+    float *c;
+    int64_t a_size, b_size, c_size;
+} product;
+
+typedef struct tasks {
+    product item[2];
+    int n;
+    atomic_int failed;
+} tasks;
+
+static fv_status add_product(tasks *t, const float *a, bool trans_a, const float *b, bool trans_b,
+                             const fv_grad *c, int64_t m, int64_t n, int64_t k, float alpha) {
+    product *p = &t->item[t->n++];
+    fv_gemm d;
+
+    memset(&d, 0, sizeof d);
+    d.m = m;
+    d.n = n;
+    d.k = k;
+    d.lda = trans_a ? m : k;
+    d.ldb = trans_b ? k : n;
+    d.ldc = n;
+    d.alpha = alpha;
+    d.trans_a = trans_a;
+    d.trans_b = trans_b;
+    d.accumulate = c->add;
+    d.ab = d.c = FV_F32;
+    *p = (product){NULL, a, b, c->data, m * k, k * n, m * n};
+    return fv_backend()->gemm_find(&d, &p->plan);
+}
+
+static void run_task(int64_t i, void *arg) {
+    tasks *t = arg;
+
+    for (int k = 0; k < t->n; k++) {
+        const product *p = &t->item[k];
+        if (fv_backend()->gemm_run(p->plan, p->a + i * p->a_size, p->b + i * p->b_size, NULL,
+                                   p->c + i * p->c_size) != FV_OK)
+            atomic_store(&t->failed, 1);
+    }
+}
+
+static fv_status run(const fv_var *y, tasks *t, int64_t batch) {
+    fv_parallel(batch, run_task, t);
+    if (atomic_load(&t->failed))
+        return FV_FAIL(FV_ERR_BACKEND, "%s: a product failed", y->op->name);
+    return FV_OK;
+}
+
+static fv_status forward(fv_var *y) {
+    const sizes s = sizes_of(y);
+    const fv_grad out = {.data = y->data, .dtype = FV_F32};
+    tasks t = {.n = 0};
+
+    if (fv_shape_numel(&y->shape) == 0) return FV_OK;
+    FV_TRY(add_product(&t, y->in[0]->data, false, y->in[1]->data, is_nt(y), &out, s.N, s.M, s.K,
+                       1.0f));
+    return run(y, &t, s.batch);
+}
+
+/* alpha times the vector-Jacobian product with dy. */
+static fv_status vjp(const fv_var *y, const float *dy, const fv_grad dx[], float alpha) {
+    const float *a = y->in[0]->data, *b = y->in[1]->data;
+    const sizes s = sizes_of(y);
+    tasks t = {.n = 0};
+
+    if (fv_shape_numel(&y->shape) == 0) return FV_OK;
+    if (dx[0].data) FV_TRY(add_product(&t, dy, false, b, !is_nt(y), &dx[0], s.N, s.K, s.M, alpha));
+    if (dx[1].data && is_nt(y))
+        FV_TRY(add_product(&t, dy, true, a, false, &dx[1], s.M, s.K, s.N, alpha));
+    if (dx[1].data && !is_nt(y))
+        FV_TRY(add_product(&t, a, true, dy, false, &dx[1], s.K, s.M, s.N, alpha));
+    return run(y, &t, s.batch);
+}
+
+static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
+    return vjp(y, dy->data, dx, 1.0f);
+}
+
+/* s = R / (share z +- eps), the stabiliser's part to the ledger; share counts the live factors. */
+static void divide(const fv_var *y, const float *r, float share, const fv_rule *rule, float *s) {
+    const int64_t B = y->shape.dim[0], n = B ? fv_shape_numel(&y->shape) / B : 0;
+    const float *z = y->data;
+
+    for (int64_t b = 0; b < B; b++) {
+        double eps = 0.0;
+        for (int64_t i = b * n; i < (b + 1) * n; i++) {
+            const float d = fv_stab(share * z[i], rule->epsilon);
+            s[i] = r[i] / d;
+            eps += (double)s[i] * ((double)d - (double)share * (double)z[i]);
+        }
+        fv_ledger_add(rule->ledger, FV_SINK_EPS, b, eps);
+    }
+}
+
+static void times(const fv_var *x, float *rx) {
+    const float *v = x->data;
+    for (int64_t i = 0; rx && i < fv_shape_numel(&x->shape); i++) rx[i] *= v[i];
+}
+
+/* Half of the relevance goes to each factor (Achtibat et al. 2024, eq. 14): GI half the vjp, R
+ * s = R / (2 z +- eps).  With constant_attention the a of a matmul (A v) takes nothing and b all;
+ * q k^T is then reached by zeros only. */
+static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
+                           const fv_rule *rule) {
+    const bool constant = rule->constant_attention && !is_nt(y);
+    const bool is_r = ry->kind == FV_SIGNAL_R;
+    const float *signal = ry->data;
+    fv_grad dx[2] = {{.data = constant ? NULL : rx[0].data, .dtype = FV_F32},
+                     {.data = rx[1].data, .dtype = FV_F32}};
+
+    if (is_r) {
+        float *s = fv_tape_scratch(y->tape, fv_shape_numel(&y->shape));
+        if (!s) return FV_ERR_NOMEM;
+        divide(y, ry->data, constant ? 1.0f : 2.0f, rule, s);
+        signal = s;
+    }
+    FV_TRY(vjp(y, signal, dx, constant || is_r ? 1.0f : 0.5f));
+    for (int i = 0; is_r && i < 2; i++) times(y->in[i], dx[i].data);
+    if (constant && rx[0].data)
+        memset(rx[0].data, 0, (size_t)fv_shape_numel(&y->in[0]->shape) * sizeof(float));
+    return FV_OK;
+}
+
+static fv_cost cost(const fv_var *y) {
+    const sizes s = sizes_of(y);
+    const double N = (double)s.N, K = (double)s.K, M = (double)s.M, batch = (double)s.batch;
+    return (fv_cost){batch * N * K * M, 4.0 * batch * (N * K + K * M + N * M)};
+}
+
+const fv_op fv_op_matmul = {.name = "matmul",
+                            .arity = 2,
+                            .reads = FV_READS_IN(0) | FV_READS_IN(1),
+                            .shape = shape,
+                            .forward = forward,
+                            .backward = backward,
+                            .relevance = relevance,
+                            .cost = cost};
+
+const fv_op fv_op_matmul_nt = {.name = "matmul_nt",
+                               .arity = 2,
+                               .reads = FV_READS_IN(0) | FV_READS_IN(1),
+                               .shape = shape,
+                               .forward = forward,
+                               .backward = backward,
+                               .relevance = relevance,
+                               .cost = cost};
+
+fv_var *fv_matmul(fv_var *a, fv_var *b) {
+    return fv_apply(&fv_op_matmul, (fv_var *[]){a, b}, NULL);
+}
+
+fv_var *fv_matmul_nt(fv_var *a, fv_var *b) {
+    return fv_apply(&fv_op_matmul_nt, (fv_var *[]){a, b}, NULL);
+}

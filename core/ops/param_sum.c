@@ -1,0 +1,55 @@
+#include "core/ops/param_sum.h"
+
+#include "core/ops/row.h"
+
+#include <string.h>
+
+#define COLUMNS 512 /* of a tile, at most */
+
+typedef struct sum_job {
+    const fv_tree *tree;
+    const fv_row_sum *sum;
+    int64_t tile, scratch; /* columns, floats */
+} sum_job;
+
+/* out = sum of rows first..last-1; block and row hold n floats each. */
+static void chunk_sum(const fv_row_sum *s, int64_t first, int64_t last, int64_t column, int64_t n,
+                      float *out, float *block, float *row) {
+    memset(out, 0, (size_t)n * sizeof *out);
+    for (int64_t r0 = first; r0 < last; r0 += FV_SUM_ROWS) {
+        const int64_t r1 = r0 + FV_SUM_ROWS < last ? r0 + FV_SUM_ROWS : last;
+        memset(block, 0, (size_t)n * sizeof *block);
+        for (int64_t r = r0; r < r1; r++)
+            fv_kernel()->axpy(n, 1.0f, fv_row_read(s->rows, s->dtype, r * s->ld + column, n, row),
+                              block);
+        fv_kernel()->axpy(n, 1.0f, block, out);
+    }
+}
+
+static void sum_columns(int64_t task, void *arg) {
+    const sum_job *j = arg;
+    const fv_row_sum *s = j->sum;
+    const int64_t first = task * j->tile;
+    const int64_t n = s->n - first < j->tile ? s->n - first : j->tile;
+    float *scratch = fv_scratch((size_t)j->scratch * sizeof(float));
+    float *block = scratch + fv_tree_scratch(j->tree, n);
+    fv_tree_tile tile;
+
+    fv_tree_begin(&tile, j->tree, first, 1, n, n, scratch);
+    for (int64_t r = 0; r < s->n_rows; r += s->chunk_rows) {
+        const int64_t end = r + s->chunk_rows < s->n_rows ? r + s->chunk_rows : s->n_rows;
+        chunk_sum(s, r, end, first, n, fv_tree_next(&tile), block, block + n);
+        fv_tree_push(&tile);
+    }
+    fv_tree_end(&tile);
+}
+
+fv_status fv_param_sum(const fv_tree *tree, const fv_row_sum *sum) {
+    const int64_t tile = fv_column_tile(sum->n, COLUMNS);
+    sum_job j = {tree, sum, tile, fv_tree_scratch(tree, tile) + 2 * tile};
+
+    if (sum->n_rows == 0 || sum->n == 0) return FV_OK;
+    FV_TRY(fv_scratch_reserve((size_t)j.scratch * sizeof(float)));
+    fv_parallel((sum->n + tile - 1) / tile, sum_columns, &j);
+    return FV_OK;
+}

@@ -1,0 +1,21 @@
+/* param_sum.h - parameter gradients that are sums of rows: biases, scales, tokens, positions. */
+#ifndef FV_CORE_OPS_PARAM_SUM_H
+#define FV_CORE_OPS_PARAM_SUM_H
+
+#include "core/op.h"
+
+#define FV_SUM_ROWS \
+    64 /* rows summed before a partial sum is added up; part of what a run's bits are */
+
+/* Rows of n elements, row stride ld; every chunk_rows of them are one chunk, the last may be short. */
+typedef struct fv_row_sum {
+    const void *rows;
+    fv_dtype dtype;
+    int64_t n_rows, chunk_rows, n, ld;
+} fv_row_sum;
+
+/* Gradient of a parameter of n elements: column sums per chunk, handed to the tree.  Within a chunk
+ * blocks of FV_SUM_ROWS rows are summed and added in index order; column tiles run in parallel. */
+fv_status fv_param_sum(const fv_tree *tree, const fv_row_sum *sum);
+
+#endif
