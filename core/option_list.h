@@ -33,6 +33,11 @@
     STRING(split, "validation", NULL, EVAL | FAITHFUL | ANALYZE, "split to read")                    \
     INT(max_bad, 0, 0, INT64_MAX, TRAIN | EVAL | FAITHFUL | ANALYZE,                                 \
         "corrupt images to skip before giving up")                                                   \
+    INT(classes, 10, 2, 10, SYNTH, "classes of a synthetic set")                                     \
+    INT(size, 64, 32, 512, SYNTH, "image side of a synthetic set in pixels")                         \
+    INT(train, 2000, 2, 10000000, SYNTH, "training images of a synthetic set")                       \
+    INT(val, 500, 2, 10000000, SYNTH, "validation images of a synthetic set")                        \
+    BOOL(force, false, SYNTH | NOT_SAVED, "replace a synthetic set of other parameters")             \
     /* model */                                                                                      \
     STRING(model, "", NULL, TRAIN | BENCH, "model name, see 'fovea models' (timm: resnet50)")        \
     MAP(model_kwargs, TRAIN | BENCH | SUMMARY, "constructor arguments, e.g. depth=6 num_heads=3")    \
@@ -65,7 +70,8 @@
     REAL(min_lr, 0, 0, FV_ANY_REAL, TRAIN, "learning rate the schedule ends at")                     \
     INT(cooldown_epochs, 0, 0, 1000000, TRAIN, "epochs at min_lr behind the schedule")               \
     /* optimiser and regularisation */                                                               \
-    STRING(opt, "adamw", "adamw", TRAIN, "optimiser (timm: sgd)")                                    \
+    STRING(opt, "adamw", "adamw sgd", TRAIN, "optimiser (timm: sgd)")                                \
+    REAL(momentum, 0.9, 0, 1, TRAIN, "momentum of sgd")                                              \
     REAL(opt_eps, 0, 0, 1, TRAIN, "optimiser epsilon (0 = its own default)")                         \
     REALS(opt_betas, 2, "", 0, 1, TRAIN, "optimiser betas (default: its own)")                       \
     REAL(weight_decay, 0.05, 0, FV_ANY_REAL, TRAIN, "decoupled weight decay (timm: 2e-5)")           \
