@@ -1,0 +1,233 @@
+/* layers.safetensors: one layer per case, built by layers/, with stored input, parameters and upstream
+ * gradient; output, input gradient and every parameter gradient are compared. */
+#include "core/alloc.h"
+#include "core/tape.h"
+#include "layers/block.h"
+#include "layers/linear.h"
+#include "layers/mixer_list.h"
+#include "layers/norm.h"
+#include "layers/patch_embed.h"
+#include "tests/golden_runner/golden.h"
+
+#include <math.h>
+#include <string.h>
+
+#define TOLERANCE 1e-5 /* of the largest value */
+
+typedef struct layer_case {
+    golden *g;
+    const char *name;
+    const fv_value *meta;
+    fv_params params;
+    fv_tape *tape;
+    fv_shape x_shape, y_shape, stored_x; /* stored_x: as in the file */
+    bool image;                          /* x and dx are NCHW in the file */
+    union {
+        fv_linear_layer linear;
+        fv_norm_layer norm;
+        fv_patch_embed patch;
+        fv_mixer_layer mixer;
+        fv_block block;
+    } layer;
+} layer_case;
+
+/* A kind of case: declares its parameters, then records its forward pass. */
+typedef struct layer_kind {
+    const char *name;
+    bool image;
+    fv_status (*init)(layer_case *c, fv_scope scope);
+    fv_var *(*forward)(layer_case *c, fv_var *x);
+} layer_kind;
+
+static int64_t meta_int(const layer_case *c, const char *key) {
+    const fv_value *v = fv_value_find(c->meta, key);
+    return v ? v->integer : 0;
+}
+
+static fv_mixer_shape token_shape(const layer_case *c) {
+    const bool bias = strstr(c->name, "nobias") == NULL;
+    return (fv_mixer_shape){.n_tokens = c->x_shape.dim[1],
+                            .dim = c->x_shape.dim[2],
+                            .heads = meta_int(c, "heads"),
+                            .qkv_bias = bias,
+                            .proj_bias = true};
+}
+
+static fv_status linear_init(layer_case *c, fv_scope scope) {
+    return fv_linear_layer_init(&c->layer.linear, scope, fv_shape_last(&c->x_shape),
+                                fv_shape_last(&c->y_shape), true);
+}
+static fv_var *linear_forward(layer_case *c, fv_var *x) {
+    return fv_linear_layer_forward(&c->layer.linear, x);
+}
+
+static fv_status layernorm_init(layer_case *c, fv_scope scope) {
+    const fv_value *eps = fv_value_find(c->meta, "eps");
+    return fv_norm_layer_init(&c->layer.norm, scope, fv_shape_last(&c->x_shape),
+                              eps ? (float)eps->real : 0.0f);
+}
+static fv_var *layernorm_forward(layer_case *c, fv_var *x) {
+    return fv_norm_layer_forward(&c->layer.norm, x);
+}
+
+static fv_status no_init(layer_case *c, fv_scope scope) {
+    (void)c, (void)scope;
+    return FV_OK;
+}
+static fv_var *gelu_forward(layer_case *c, fv_var *x) {
+    (void)c;
+    return fv_gelu(x);
+}
+static fv_var *softmax_forward(layer_case *c, fv_var *x) {
+    (void)c;
+    return fv_softmax(x);
+}
+
+static fv_status patch_init(layer_case *c, fv_scope scope) {
+    fv_shape w;
+    golden_f32(c->g, golden_text(c->g, "%s/param.proj.weight", c->name), &w);
+    return fv_patch_embed_init(&c->layer.patch, scope, fv_shape_last(&c->y_shape), w.dim[3]);
+}
+static fv_var *patch_forward(layer_case *c, fv_var *x) {
+    return fv_patch_embed_forward(&c->layer.patch, x);
+}
+
+static fv_status mha_init(layer_case *c, fv_scope scope) {
+    const fv_mixer_shape shape = token_shape(c);
+    return fv_mixer_layer_init(&c->layer.mixer, scope, NULL, &shape);
+}
+static fv_var *mha_forward(layer_case *c, fv_var *x) {
+    return fv_mixer_layer_forward(&c->layer.mixer, x);
+}
+
+static fv_status block_init(layer_case *c, fv_scope scope) {
+    const fv_block_config cfg = {
+        .shape = token_shape(c), .mlp_hidden = 4 * c->x_shape.dim[2], .norm_eps = 1e-6f};
+    return fv_block_init(&c->layer.block, scope, &cfg);
+}
+static fv_var *block_forward(layer_case *c, fv_var *x) {
+    return fv_block_forward(&c->layer.block, x);
+}
+
+static const layer_kind kinds[] = {
+    {"linear", false, linear_init, linear_forward},
+    {"layernorm", false, layernorm_init, layernorm_forward},
+    {"gelu", false, no_init, gelu_forward},
+    {"softmax", false, no_init, softmax_forward},
+    {"patch_embed", true, patch_init, patch_forward},
+    {"mha", false, mha_init, mha_forward},
+    {"mha_nobias", false, mha_init, mha_forward},
+    {"vit_block", false, block_init, block_forward},
+};
+
+static const layer_kind *find_kind(const char *name) {
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i].name, name) == 0) return &kinds[i];
+    return NULL;
+}
+
+/* [N,C,H,W] to [N,H,W,C], or back. */
+static float *swap_axes(golden *g, const float *from, const fv_shape *nchw, bool back) {
+    const int64_t N = nchw->dim[0], C = nchw->dim[1], P = nchw->dim[2] * nchw->dim[3];
+    float *to = fv_arena_alloc(&g->arena, (size_t)(N * C * P), sizeof *to);
+
+    for (int64_t n = 0; to && n < N; n++)
+        for (int64_t c = 0; c < C; c++)
+            for (int64_t p = 0; p < P; p++) {
+                const int64_t planar = (n * C + c) * P + p, packed = (n * P + p) * C + c;
+                to[back ? planar : packed] = from[back ? packed : planar];
+            }
+    return to;
+}
+
+static bool load_params(layer_case *c) {
+    for (int64_t i = 0; i < c->params.count; i++) {
+        fv_param *p = c->params.item[i];
+        fv_shape shape;
+        const char *name = golden_text(c->g, "%s/param.%s", c->name, p->name);
+        const float *stored = golden_f32(c->g, name, &shape);
+        if (!stored) return false;
+        if (!fv_shape_equal(&shape, &p->shape)) {
+            golden_fail(c->g, name, "another shape than the layer's");
+            return false;
+        }
+        memcpy(p->value, stored, (size_t)p->numel * sizeof(float));
+    }
+    return true;
+}
+
+static void compare(layer_case *c, const fv_var *x, const fv_var *y) {
+    golden *g = c->g;
+    double largest = 0.0;
+
+    golden_compare(g, golden_text(g, "%s/y", c->name), y->data, fv_shape_numel(&y->shape), 0,
+                   TOLERANCE);
+    const float *dx = x->grad.data;
+    if (c->image) dx = swap_axes(g, dx, &c->stored_x, true);
+    golden_compare(g, golden_text(g, "%s/dx", c->name), dx, fv_shape_numel(&x->shape), 0,
+                   TOLERANCE);
+    /* A gradient that is mathematically zero (key bias) is measured by the case's largest. */
+    for (int64_t i = 0; i < c->params.slab_numel; i++)
+        largest = fmax(largest, (double)fabsf(c->params.grad.base[i]));
+    for (int64_t i = 0; i < c->params.count; i++) {
+        const fv_param *p = c->params.item[i];
+        const char *name = golden_text(g, "%s/grad.%s", c->name, p->name);
+        const bool has_zeros = strstr(p->name, "qkv.bias") != NULL;
+        golden_compare(g, name, p->grad, p->numel, has_zeros ? largest : 0, TOLERANCE);
+    }
+}
+
+static fv_status compute(layer_case *c, const layer_kind *kind, const float *x, const float *dy) {
+    const fv_tensor input = {(void *)(uintptr_t)x, FV_F32, c->x_shape};
+
+    FV_TRY(fv_tape_create(&c->tape));
+    fv_tape_begin(c->tape, &(fv_step){.mode = FV_TRAIN});
+    fv_var *in = fv_input(c->tape, &input, true);
+    fv_var *y = fv_keep(kind->forward(c, in));
+    FV_TRY(fv_tape_status(c->tape));
+    if (!fv_shape_equal(&y->shape, &c->y_shape))
+        return FV_FAIL(FV_ERR_SHAPE, "the layer's output has another shape");
+    FV_TRY(fv_tape_backward(c->tape, y, dy));
+    compare(c, in, y);
+    return FV_OK;
+}
+
+static void run_case(golden *g, const layer_kind *kind) {
+    layer_case c = {.g = g,
+                    .name = kind->name,
+                    .meta = golden_meta(g, kind->name),
+                    .params = {.arena = &g->arena},
+                    .image = kind->image};
+    const float *x = golden_f32(g, golden_text(g, "%s/x", c.name), &c.stored_x);
+    const float *dy = golden_f32(g, golden_text(g, "%s/dy", c.name), &c.y_shape);
+
+    if (!x || !dy) return;
+    c.x_shape = c.stored_x;
+    if (c.image) {
+        const int64_t *d = c.stored_x.dim;
+        x = swap_axes(g, x, &c.stored_x, false);
+        c.x_shape = fv_shape_of(4, d[0], d[2], d[3], d[1]);
+    }
+    fv_status status = x ? kind->init(&c, (fv_scope){&c.params, ""}) : FV_ERR_NOMEM;
+    if (status == FV_OK)
+        status = fv_params_alloc(&c.params, (fv_params_alloc_options){.grad = true});
+    if (status == FV_OK && load_params(&c)) status = compute(&c, kind, x, dy);
+    if (status != FV_OK) golden_fail(g, c.name, "%s", fv_error_message());
+    fv_tape_destroy(c.tape);
+    fv_params_destroy(&c.params);
+}
+
+static void run(golden *g) {
+    const fv_value *map = fv_safetensors_metadata_map(g->file);
+
+    for (const fv_value *v = map ? map->first : NULL; v; v = v->next) {
+        if (strcmp(v->key, "format") == 0) continue;
+        const layer_kind *kind = find_kind(v->key);
+        if (kind)
+            run_case(g, kind);
+        else
+            golden_skip(g, v->key);
+    }
+}
+
+const golden_kind golden_kind_layers = {.prefix = "layers", .exact = true, .run = run};

@@ -1,0 +1,214 @@
+/* model_*.safetensors: a registered model with generated parameters and images; logits, loss,
+ * features and gradients against the stored reference. */
+#include "core/alloc.h"
+#include "core/ops.h"
+#include "models/model.h"
+#include "tests/golden_runner/golden.h"
+#include "tests/support/generator.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The gates of each family: logits (also pre_logits, features, loss) and gradients. */
+typedef struct tolerance {
+    const char *family;
+    double logits, gradients;
+} tolerance;
+
+static const tolerance tolerances[] = {{"vit", 1e-4, 1e-3}};
+
+typedef struct model_case {
+    golden *g;
+    fv_model *model;
+    fv_tape *tape;
+    const tolerance *tol;
+    int64_t N, C, H, W;
+    const char *salt;
+    float *images;
+    int32_t *labels;
+    fv_var *input, *logits, *loss;
+} model_case;
+
+static const char *meta_or(const golden *g, const char *key, const char *other) {
+    const char *v = fv_safetensors_metadata(g->file, key);
+    return v ? v : other;
+}
+
+static const tolerance *tolerance_of(const char *family) {
+    for (size_t i = 0; i < sizeof tolerances / sizeof *tolerances; i++)
+        if (strcmp(tolerances[i].family, family) == 0) return &tolerances[i];
+    return NULL;
+}
+
+static bool read_case(model_case *c) {
+    golden *g = c->g;
+    const fv_value *shape = golden_meta(g, "input_shape");
+    fv_shape labels;
+
+    if (!shape || shape->count != 4) {
+        golden_fail(g, "input_shape", "no input shape in the metadata");
+        return false;
+    }
+    c->N = fv_value_at(shape, 0)->integer;
+    c->C = fv_value_at(shape, 1)->integer;
+    c->H = fv_value_at(shape, 2)->integer;
+    c->W = fv_value_at(shape, 3)->integer;
+    c->salt = meta_or(g, "salt", "");
+    const int64_t *stored = golden_i64(g, "labels", &labels);
+    if (!stored || fv_shape_numel(&labels) != c->N) return false;
+    c->images = fv_arena_alloc(&g->arena, (size_t)(c->N * c->C * c->H * c->W), sizeof(float));
+    c->labels = fv_arena_alloc(&g->arena, (size_t)c->N, sizeof(int32_t));
+    if (!c->images || !c->labels) return false;
+    for (int64_t i = 0; i < c->N; i++) c->labels[i] = (int32_t)stored[i];
+    fv_generate_images(c->salt, "input", c->N, c->C, c->H, c->W, c->images);
+    return true;
+}
+
+/* Watches everything the file names, runs forward and backward. */
+static fv_status compute(model_case *c) {
+    const fv_tensor x = {c->images, FV_F32, fv_shape_of(4, c->N, c->H, c->W, c->C)};
+    const fv_tensor y = {c->labels, FV_I32, fv_shape_of(1, c->N)};
+    float dy[64];
+
+    if (c->N > 64) return FV_FAIL(FV_ERR_UNSUPPORTED, "more than 64 images");
+    FV_TRY(fv_tape_watch(c->tape, "*", FV_WATCH_VALUE));
+    fv_tape_begin(c->tape, &(fv_step){.mode = FV_TRAIN});
+    c->input = fv_input(c->tape, &x, true);
+    c->logits = fv_keep(fv_model_forward(c->model, c->input));
+    c->loss = fv_keep(fv_cross_entropy(c->logits, fv_input(c->tape, &y, false), 0.0f));
+    FV_TRY(fv_tape_status(c->tape));
+    for (int64_t i = 0; i < c->N; i++) dy[i] = 1.0f / (float)c->N;
+    return fv_tape_backward(c->tape, c->loss, dy);
+}
+
+static void compare_var(model_case *c, const char *name, const fv_var *v) {
+    if (v)
+        golden_compare(c->g, name, v->data, fv_shape_numel(&v->shape), 0, c->tol->logits);
+    else
+        golden_fail(c->g, name, "the model names no such value");
+}
+
+static void check_feature(model_case *c, int k, const char *name) {
+    golden *g = c->g;
+    const fv_var *v = fv_tape_find(c->tape, name);
+    const char *key = golden_text(g, "feature.%d", k);
+    float sample[64];
+    double sum = 0.0, squares = 0.0;
+    fv_shape shape;
+
+    if (!v) {
+        golden_fail(g, key, "the model names no value '%s'", name);
+        return;
+    }
+    const int64_t *dims = golden_i64(g, golden_text(g, "%s.shape", key), &shape);
+    const int64_t n = fv_shape_numel(&v->shape), step = n / 64 > 1 ? n / 64 : 1;
+    bool same = dims && fv_shape_numel(&shape) == v->shape.rank;
+    for (int i = 0; same && i < v->shape.rank; i++) same = dims[i] == v->shape.dim[i];
+    golden_result(g, golden_text(g, "%s.shape", key), same ? 0.0 : 1.0, 0.0);
+    const float *x = v->data;
+    for (int64_t i = 0; i < n; i++) sum += (double)x[i];
+    const double mean = sum / (double)n;
+    for (int64_t i = 0; i < n; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+    const float m = (float)mean, std = (float)sqrt(squares / (double)n);
+    int64_t count = 0;
+    for (int64_t i = 0; i < n && count < 64; i += step) sample[count++] = x[i];
+    const float *stored_std = golden_f32(g, golden_text(g, "%s.std", key), NULL);
+    golden_compare(g, golden_text(g, "%s.mean", key), &m, 1,
+                   stored_std ? (double)fabsf(*stored_std) : 0, c->tol->logits);
+    golden_compare(g, golden_text(g, "%s.std", key), &std, 1, 0, c->tol->logits);
+    golden_compare(g, golden_text(g, "%s.sample", key), sample, count, 0, c->tol->logits);
+}
+
+/* The largest stored gradient norm: the floor of the error measure is a thousandth of it. */
+static double largest_norm(const golden *g) {
+    double largest = 0.0;
+
+    for (int64_t i = 0; i < fv_safetensors_count(g->file); i++) {
+        const fv_safetensors_entry *e = fv_safetensors_at(g->file, i);
+        float v;
+        if (strncmp(e->name, "grad_norm.", 10) == 0 && e->numel == 1 &&
+            fv_safetensors_read_f32(g->file, e, &v) == FV_OK)
+            largest = fmax(largest, (double)v);
+    }
+    return largest;
+}
+
+static void check_gradient(model_case *c, const char *name, const float *grad, int64_t n,
+                           bool samples, double largest) {
+    golden *g = c->g;
+    double squares = 0.0;
+    float sample[8];
+    int64_t count = 0;
+    const int64_t step = n / 8 > 1 ? n / 8 : 1;
+
+    for (int64_t i = 0; i < n; i++) squares += (double)grad[i] * (double)grad[i];
+    const float norm = (float)sqrt(squares);
+    const float *stored = golden_f32(g, golden_text(g, "grad_norm.%s", name), NULL);
+    if (!stored) return;
+    const double scale = fmax((double)*stored, 1e-3 * largest);
+    golden_compare(g, golden_text(g, "grad_norm.%s", name), &norm, 1, scale, c->tol->gradients);
+    if (!samples) return;
+    for (int64_t i = 0; i < n && count < 8; i += step) sample[count++] = grad[i];
+    golden_compare(g, golden_text(g, "grad_sample.%s", name), sample, count, scale,
+                   c->tol->gradients);
+}
+
+static void check(model_case *c) {
+    golden *g = c->g;
+    const fv_value *features = golden_meta(g, "features");
+    const double largest = largest_norm(g);
+    const float *losses = c->loss->data;
+    double sum = 0.0;
+    int k = 0;
+
+    const int64_t counted = fv_params_count(&c->model->params);
+    golden_result(g, "parameters",
+                  fabs((double)counted - strtod(meta_or(g, "parameters", "-1"), NULL)), 0.0);
+    compare_var(c, "logits", c->logits);
+    compare_var(c, "pre_logits", fv_tape_find(c->tape, "pre_logits"));
+    for (int64_t i = 0; i < c->N; i++) sum += (double)losses[i];
+    const float loss = (float)(sum / (double)c->N);
+    golden_compare(g, "loss", &loss, 1, 0, c->tol->logits);
+    for (const fv_value *f = features ? features->first : NULL; f; f = f->next)
+        check_feature(c, k++, f->text);
+    if (k == 0) golden_fail(g, "features", "no features in the metadata");
+    check_gradient(c, "input", c->input->grad.data, fv_shape_numel(&c->input->shape), false,
+                   largest);
+    for (int64_t i = 0; i < c->model->params.count; i++) {
+        const fv_param *p = c->model->params.item[i];
+        if (p->trainable) check_gradient(c, p->name, p->grad, p->numel, true, largest);
+    }
+}
+
+static void run(golden *g) {
+    const char *name = meta_or(g, "model", "");
+    model_case c = {.g = g};
+    const fv_family *family = fv_model_family(name);
+
+    c.tol = family ? tolerance_of(family->name) : NULL;
+    if (!c.tol) {
+        for (int64_t i = 0; i < fv_safetensors_count(g->file); i++) g->used[i] = true;
+        golden_skip(g, "all");
+        return;
+    }
+    const fv_model_config config = {
+        .name = name, .num_classes = strtoll(meta_or(g, "num_classes", "0"), NULL, 10)};
+    if (!read_case(&c)) return;
+    fv_status status = fv_model_create(&config, true, &c.model);
+    if (status == FV_OK) status = fv_tape_create(&c.tape);
+    if (status == FV_OK) {
+        fv_generate_params(&c.model->params, c.salt);
+        status = compute(&c);
+    }
+    if (status == FV_OK)
+        check(&c);
+    else
+        golden_fail(g, "forward and backward", "%s", fv_error_message());
+    fv_tape_destroy(c.tape);
+    fv_model_destroy(c.model);
+}
+
+const golden_kind golden_kind_model = {.prefix = "model_", .exact = false, .run = run};
