@@ -53,8 +53,8 @@ static fv_status step_back(fv_tape *tape, fv_var *y) {
     fv_tree trees[FV_MAX_INPUTS];
 
     if (tape->step.check_finite)
-        FV_TRY(fv_check_finite(y, "gradient", y->grad.data, y->grad.dtype,
-                               fv_shape_numel(&y->shape)));
+        FV_TRY(
+            fv_check_finite(y, "gradient", y->grad.data, y->grad.dtype, fv_shape_numel(&y->shape)));
     fv_memplan_event(tape->plan, (uint64_t)(uintptr_t)op + 1);
     for (int i = 0; i < op->arity; i++) {
         fv_var *x = y->in[i];

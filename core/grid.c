@@ -43,8 +43,8 @@ fv_span fv_grid_tile(const fv_grid *g, int64_t tile) {
     }
     const int64_t chunk = tile / g->tiles_per_chunk, part = tile % g->tiles_per_chunk;
     const int64_t first = chunk * g->chunk_samples + part * g->samples_per_tile;
-    const int64_t end = least(least(first + g->samples_per_tile, (chunk + 1) * g->chunk_samples),
-                              g->samples);
+    const int64_t end =
+        least(least(first + g->samples_per_tile, (chunk + 1) * g->chunk_samples), g->samples);
     return (fv_span){first * g->rows_per_sample, (end - first) * g->rows_per_sample};
 }
 

@@ -9,12 +9,12 @@
 #include "core/tape.h"
 
 typedef struct fv_grid {
-    int64_t samples;          /* B */
-    int64_t rows_per_sample;  /* product of the axes between the first and the last */
+    int64_t samples;         /* B */
+    int64_t rows_per_sample; /* product of the axes between the first and the last */
     int64_t chunk_samples;
     int64_t n_chunks;
-    int64_t tile_rows;        /* full tile; the last of a chunk (or sample) may be shorter */
-    int64_t tiles_per_chunk;  /* of a full chunk */
+    int64_t tile_rows;       /* full tile; the last of a chunk (or sample) may be shorter */
+    int64_t tiles_per_chunk; /* of a full chunk */
     int64_t n_tiles;
     int64_t tiles_per_sample; /* > 1 only when samples are cut, else 0 */
     int64_t samples_per_tile; /* >= 1 when samples are not cut, else 0 */

@@ -30,7 +30,7 @@ struct fv_memplan {
     record records[PLANS];
     record *current;
     uint64_t clock, history;
-    int32_t count;      /* allocations of this step */
+    int32_t count; /* allocations of this step */
     int replaying, fell_back;
     unsigned char *block;
     size_t block_bytes;
@@ -173,7 +173,8 @@ void *fv_memplan_alloc(fv_memplan *plan, size_t bytes, int32_t *id) {
     mix(plan, bytes);
     if (plan->replaying) {
         const int32_t i = plan->count;
-        if (i < r->count && r->entries[i].bytes == bytes && r->entries[i].history == plan->history) {
+        if (i < r->count && r->entries[i].bytes == bytes &&
+            r->entries[i].history == plan->history) {
             plan->count++;
             return plan->block + r->entries[i].offset;
         }

@@ -39,21 +39,21 @@ typedef struct fv_signal {
 } fv_signal;
 
 /* Constants that take relevance out of the ledger.  name, what it is */
-#define FV_SINK_LIST(X)                                                                            \
-    X(BIAS, "bias")                                                                                \
-    X(LN_BETA, "ln_beta")                                                                          \
-    X(BN_SHIFT, "bn_shift")                                                                        \
-    X(POS_EMBED, "pos_embed")                                                                      \
-    X(CLS, "cls")                                                                                  \
-    X(SOFTMAX, "softmax")                                                                          \
-    X(EPS, "eps")                                                                                  \
+#define FV_SINK_LIST(X)       \
+    X(BIAS, "bias")           \
+    X(LN_BETA, "ln_beta")     \
+    X(BN_SHIFT, "bn_shift")   \
+    X(POS_EMBED, "pos_embed") \
+    X(CLS, "cls")             \
+    X(SOFTMAX, "softmax")     \
+    X(EPS, "eps")             \
     X(DROP, "drop")
 
 typedef enum fv_sink {
 #define FV_X(name, text) FV_SINK_##name,
     FV_SINK_LIST(FV_X)
 #undef FV_X
-    FV_SINK_COUNT
+        FV_SINK_COUNT
 } fv_sink;
 
 extern const char *const fv_sink_names[FV_SINK_COUNT];
@@ -69,9 +69,9 @@ struct fv_ledger {
 
 /* The rule of one node, chosen by the composite. */
 struct fv_rule {
-    fv_signal_kind kind; /* what the op is to work in; the tape converts at the boundary */
-    float epsilon;       /* stabiliser of R rules */
-    float gamma;         /* gamma rule of affine ops, 0 = none */
+    fv_signal_kind kind;     /* what the op is to work in; the tape converts at the boundary */
+    float epsilon;           /* stabiliser of R rules */
+    float gamma;             /* gamma rule of affine ops, 0 = none */
     bool constant_attention; /* CP-LRP: attention matrices take no relevance */
     fv_ledger *ledger;       /* never NULL inside an op's relevance */
 };
@@ -105,8 +105,9 @@ struct fv_op {
 fv_var *fv_apply(const fv_op *op, fv_var *const in[], const void *attr);
 
 /* Generic relevance rules (core/relevance.c).  GI: the op's own vjp.  R: as named. */
-fv_status fv_relevance_epsilon(const fv_var *y, const fv_signal *ry, fv_signal rx[],
-                               const fv_rule *rule); /* x * vjp(R / (y +- eps)); eps to the ledger */
+fv_status
+fv_relevance_epsilon(const fv_var *y, const fv_signal *ry, fv_signal rx[],
+                     const fv_rule *rule); /* x * vjp(R / (y +- eps)); eps to the ledger */
 fv_status fv_relevance_move(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                             const fv_rule *rule); /* copies of elements: vjp of the signal itself */
 fv_status fv_relevance_identity(const fv_var *y, const fv_signal *ry, fv_signal rx[],

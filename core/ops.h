@@ -43,6 +43,9 @@ fv_var *fv_add_pos(fv_var *x, fv_var *pos);
 /* x [B,N,C] -> token `index` of each sample, [B,C]. */
 fv_var *fv_select_token(fv_var *x, int64_t index);
 
+/* x [B,N,C] -> tokens first .. first + count - 1 of each sample, [B,count,C]. */
+fv_var *fv_slice_tokens(fv_var *x, int64_t first, int64_t count);
+
 /* Global multi-head attention over packed projections: qkv [B,N,3,h,d] given as [B,N,3C] (q, k, v
  * blocks of C, head a owns channels [a d, (a+1) d)), softmax_j(scale q_i.k_j) v_j -> [B,N,C].
  * Scores are recomputed in backward; saves the rows' log-sum-exp [B,h,N]. */

@@ -134,8 +134,7 @@ static void publish(fv_tape *tape, fv_var *v) {
 static fv_status walk(fv_tape *tape, fv_var *y, const float *start, int kind, fv_rule_fn *pick,
                       void *user, fv_ledger *ledger) {
     const size_t bytes = (size_t)fv_shape_numel(&y->shape) * sizeof(float);
-    double *sinks =
-        fv_arena_calloc(&tape->nodes, (size_t)ledger->n_samples + 1, sizeof *sinks);
+    double *sinks = fv_arena_calloc(&tape->nodes, (size_t)ledger->n_samples + 1, sizeof *sinks);
 
     y->signal = fv_tape_buffer(tape, bytes, &y->signal_buffer);
     if (!sinks || !y->signal) return FV_ERR_NOMEM;
@@ -174,8 +173,7 @@ fv_status fv_tape_relevance(fv_tape *tape, fv_var *y, const float *start, int ki
     FV_TRY(fv_tape_status(tape));
     if (tape->step.mode != FV_EXPLAIN || tape->step.dry)
         return FV_FAIL(FV_ERR_INTERNAL, "relevance needs an EXPLAIN step");
-    if (!y->needs_grad)
-        return FV_FAIL(FV_ERR_INTERNAL, "relevance needs an input that wants it");
+    if (!y->needs_grad) return FV_FAIL(FV_ERR_INTERNAL, "relevance needs an input that wants it");
     for (int64_t i = 0; i < tape->n_vars; i++) {
         tape->vars[i]->signal = NULL;
         tape->vars[i]->relevance = (fv_tensor){0};

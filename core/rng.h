@@ -31,9 +31,9 @@ typedef struct fv_rng_key {
 void fv_rng_block(const fv_rng_key *key, uint32_t block, uint32_t out[4]);
 
 uint32_t fv_rng_u32(const fv_rng_key *key, uint64_t i);
-float fv_rng_uniform(const fv_rng_key *key, uint64_t i);  /* [0, 1), 24 bits */
+float fv_rng_uniform(const fv_rng_key *key, uint64_t i);         /* [0, 1), 24 bits */
 double fv_rng_uniform_double(const fv_rng_key *key, uint64_t i); /* [0, 1), 53 bits; own numbers */
-float fv_rng_normal(const fv_rng_key *key, uint64_t i);   /* standard normal, Box and Muller */
+float fv_rng_normal(const fv_rng_key *key, uint64_t i); /* standard normal, Box and Muller */
 uint32_t fv_rng_below(const fv_rng_key *key, uint64_t i, uint32_t n); /* 0..n-1, bias < 2^-32 n */
 
 /* FNV-1a of a name, folded to 32 bits: the layer entry of keys that belong to a named thing. */

@@ -6,17 +6,17 @@
 #ifndef FV_CORE_STATUS_H
 #define FV_CORE_STATUS_H
 
-#define FV_STATUS_LIST(X)                                                                          \
-    X(NOMEM, "out of memory")                                                                      \
-    X(SHAPE, "shape mismatch")                                                                     \
-    X(CONFIG, "invalid configuration")                                                             \
-    X(NOT_FOUND, "not found")                                                                      \
-    X(IO, "input/output error")                                                                    \
-    X(FORMAT, "malformed data")                                                                    \
-    X(UNSUPPORTED, "unsupported")                                                                  \
-    X(BACKEND, "backend failure")                                                                  \
-    X(NONFINITE, "non-finite value")                                                               \
-    X(INTERRUPTED, "interrupted")                                                                  \
+#define FV_STATUS_LIST(X)              \
+    X(NOMEM, "out of memory")          \
+    X(SHAPE, "shape mismatch")         \
+    X(CONFIG, "invalid configuration") \
+    X(NOT_FOUND, "not found")          \
+    X(IO, "input/output error")        \
+    X(FORMAT, "malformed data")        \
+    X(UNSUPPORTED, "unsupported")      \
+    X(BACKEND, "backend failure")      \
+    X(NONFINITE, "non-finite value")   \
+    X(INTERRUPTED, "interrupted")      \
     X(INTERNAL, "internal error")
 
 typedef enum fv_status {
@@ -31,10 +31,10 @@ typedef enum fv_status {
 #define FV_FAIL(code, ...) fv_error_set((code), __FILE__, __LINE__, __VA_ARGS__)
 
 /* Propagates a failure out of a function that owns nothing. */
-#define FV_TRY(expr)                                                                               \
-    do {                                                                                           \
-        const fv_status fv_try_status_ = (expr);                                                   \
-        if (fv_try_status_ != FV_OK) return fv_try_status_;                                        \
+#define FV_TRY(expr)                                        \
+    do {                                                    \
+        const fv_status fv_try_status_ = (expr);            \
+        if (fv_try_status_ != FV_OK) return fv_try_status_; \
     } while (0)
 
 fv_status fv_error_set(fv_status code, const char *file, int line, const char *format, ...)

@@ -165,8 +165,7 @@ static fv_status allocate(fv_tape *tape, fv_var *y) {
     y->data = fv_tape_buffer(tape, fv_tensor_bytes(&t), &y->buffer);
     if (!y->data) return FV_ERR_NOMEM;
     for (int i = 0; i < y->n_saved; i++) {
-        y->saved[i].data =
-            fv_tape_buffer(tape, fv_tensor_bytes(&y->saved[i]), &y->saved_buffer[i]);
+        y->saved[i].data = fv_tape_buffer(tape, fv_tensor_bytes(&y->saved[i]), &y->saved_buffer[i]);
         if (!y->saved[i].data) return FV_ERR_NOMEM;
     }
     return FV_OK;

@@ -40,15 +40,15 @@ typedef enum fv_mode {
 
 typedef struct fv_step {
     fv_mode mode;
-    bool bf16;             /* products in bf16 (ignored in FV_EXPLAIN) */
-    bool dry;              /* shapes and costs only: no buffers, no arithmetic */
-    bool check_finite;     /* stop at the first op with a non-finite output, naming it */
-    uint64_t seed;         /* random keys of stochastic depth: seed, index, position */
-    uint32_t index;        /* update number */
-    int64_t first_sample;  /* position of this pass's first sample in the global batch */
-    int64_t total_samples; /* samples in the global batch; 0 = this pass is all of it */
-    int64_t samples;       /* of this pass; a hint that tells memory plans apart */
-    int64_t chunk_samples; /* power of two; 0 = the whole pass is one chunk */
+    bool bf16;                    /* products in bf16 (ignored in FV_EXPLAIN) */
+    bool dry;                     /* shapes and costs only: no buffers, no arithmetic */
+    bool check_finite;            /* stop at the first op with a non-finite output, naming it */
+    uint64_t seed;                /* random keys of stochastic depth: seed, index, position */
+    uint32_t index;               /* update number */
+    int64_t first_sample;         /* position of this pass's first sample in the global batch */
+    int64_t total_samples;        /* samples in the global batch; 0 = this pass is all of it */
+    int64_t samples;              /* of this pass; a hint that tells memory plans apart */
+    int64_t chunk_samples;        /* power of two; 0 = the whole pass is one chunk */
     const fv_param_slab *partial; /* [fv_tree_levels(chunks)] partial sums between the passes of one
                                      batch; NULL when the pass is the whole batch */
 } fv_step;
@@ -56,21 +56,21 @@ typedef struct fv_step {
 typedef struct fv_var {
     fv_shape shape;
     fv_dtype dtype;
-    void *data;          /* NULL on a dry tape */
-    const fv_op *op;     /* NULL: a leaf */
+    void *data;      /* NULL on a dry tape */
+    const fv_op *op; /* NULL: a leaf */
     fv_tape *tape;
     struct fv_var *in[FV_MAX_INPUTS]; /* unused and left-out optional inputs are NULL */
-    const void *attr;    /* the op's own settings */
-    fv_tensor saved[FV_MAX_SAVED]; /* declared by the op's shape rule, filled by forward */
+    const void *attr;                 /* the op's own settings */
+    fv_tensor saved[FV_MAX_SAVED];    /* declared by the op's shape rule, filled by forward */
     int n_saved;
-    fv_param *param;     /* parameter leaves */
-    bool needs_grad;     /* an input or ancestor wants a gradient */
-    const char *scope;   /* path of the layer that applied the op, "" at top level */
+    fv_param *param;   /* parameter leaves */
+    bool needs_grad;   /* an input or ancestor wants a gradient */
+    const char *scope; /* path of the layer that applied the op, "" at top level */
     /* the rest is the tape's business */
     int32_t id, n_readers, buffer, saved_buffer[FV_MAX_SAVED], grad_buffer, signal_buffer;
     uint32_t watch;
     int signal_kind;
-    float *signal;       /* relevance signal collected so far, f32 */
+    float *signal;             /* relevance signal collected so far, f32 */
     fv_tensor grad, relevance; /* after a pass: leaves and watched variables */
 } fv_var;
 
@@ -121,8 +121,8 @@ fv_status fv_tape_backward(fv_tape *tape, fv_var *y, const float *dy);
 typedef void fv_rule_fn(const fv_var *y, void *user, fv_rule *rule);
 /* Relevance from y (R = start, f32 of y's shape; kind R) or from the gradient signal start (kind GI)
  * to every variable that needs a gradient; FV_EXPLAIN only.  ledger may be NULL. */
-fv_status fv_tape_relevance(fv_tape *tape, fv_var *y, const float *start, int kind, fv_rule_fn *pick,
-                            void *user, fv_ledger *ledger);
+fv_status fv_tape_relevance(fv_tape *tape, fv_var *y, const float *start, int kind,
+                            fv_rule_fn *pick, void *user, fv_ledger *ledger);
 
 /* Scratch of n floats for the op that runs now, valid until it returns; NULL when memory runs out
  * (the message is set).  Ops only; per-task scratch comes from fv_scratch. */

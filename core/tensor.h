@@ -7,20 +7,20 @@
 #include <stddef.h>
 
 /* name, bytes per element, safetensors name */
-#define FV_DTYPE_LIST(X)                                                                           \
-    X(F32, 4, "F32")                                                                               \
-    X(BF16, 2, "BF16")                                                                             \
-    X(I32, 4, "I32")                                                                               \
-    X(U8, 1, "U8")                                                                                 \
-    X(F64, 8, "F64")                                                                               \
-    X(I64, 8, "I64")                                                                               \
+#define FV_DTYPE_LIST(X) \
+    X(F32, 4, "F32")     \
+    X(BF16, 2, "BF16")   \
+    X(I32, 4, "I32")     \
+    X(U8, 1, "U8")       \
+    X(F64, 8, "F64")     \
+    X(I64, 8, "I64")     \
     X(F16, 2, "F16")
 
 typedef enum fv_dtype {
 #define FV_X(name, bytes, text) FV_##name,
     FV_DTYPE_LIST(FV_X)
 #undef FV_X
-    FV_DTYPE_COUNT
+        FV_DTYPE_COUNT
 } fv_dtype; /* the tape computes with the first four; F64, I64 and F16 occur in files only */
 
 typedef uint16_t fv_bf16; /* the upper half of an IEEE float, round to nearest even */

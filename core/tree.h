@@ -14,10 +14,10 @@
 #define FV_TREE_LEVELS 24
 
 typedef struct fv_tree {
-    float *grad;                       /* the parameter's gradient, written by the last pass */
-    float *partial[FV_TREE_LEVELS];    /* per level, the same layout; NULL where not needed */
-    int64_t first_chunk, n_chunks;     /* of this pass */
-    int64_t total_chunks;              /* of the global batch */
+    float *grad;                    /* the parameter's gradient, written by the last pass */
+    float *partial[FV_TREE_LEVELS]; /* per level, the same layout; NULL where not needed */
+    int64_t first_chunk, n_chunks;  /* of this pass */
+    int64_t total_chunks;           /* of the global batch */
 } fv_tree;
 
 /* A tile of the gradient: rows x cols elements at offset, row stride ld. */
@@ -25,8 +25,8 @@ typedef struct fv_tree_tile {
     const fv_tree *tree;
     int64_t offset, rows, cols, ld;
     float *scratch;
-    int64_t done;                      /* chunks summed so far, this pass's first included */
-    int depth;                         /* partial sums on the stack */
+    int64_t done; /* chunks summed so far, this pass's first included */
+    int depth;    /* partial sums on the stack */
 } fv_tree_tile;
 
 /* Floats of scratch that a tile of n elements needs in this pass. */

@@ -170,8 +170,8 @@ static void weight_tile(const weight_grad *g, fv_span o, fv_span i, float *scrat
         const void *a = at(g->dz, g->dtype, rows.first * g->O + o.first);
         const void *b = at(g->x, g->dtype, rows.first * g->I + i.first);
         /* Tiles are packed: the plan's ldc is the width of a full tile or of the last one. */
-        if (fv_gemm_tiles_run(&g->tiles[last], o.count, i.count, a, b, NULL,
-                              fv_tree_next(&tile)) != FV_OK)
+        if (fv_gemm_tiles_run(&g->tiles[last], o.count, i.count, a, b, NULL, fv_tree_next(&tile)) !=
+            FV_OK)
             atomic_store(g->failed, 1);
         fv_tree_push(&tile);
     }

@@ -174,10 +174,10 @@ static float row_dot(const job *j, const void *y, const void *dy, float *buffer)
 }
 
 typedef struct head_scratch {
-    float *probs, *d_probs;      /* [tile,N] */
+    float *probs, *d_probs;       /* [tile,N] */
     fv_bf16 *probs16, *d_probs16; /* [tile,N], bf16 products */
-    float *dq, *dk, *dv;         /* [N,d] */
-    float *rows;                 /* [2d] */
+    float *dq, *dk, *dv;          /* [N,d] */
+    float *rows;                  /* [2d] */
 } head_scratch;
 
 static int64_t carve(const job *j, float *base, head_scratch *s) {
@@ -203,8 +203,7 @@ static void tile_gradients(const job *j, const head_scratch *s, const void *y, c
 
     for (int64_t r = 0; r < t; r++) {
         float *p = s->probs + r * j->N, *dp = s->d_probs + r * j->N;
-        const float delta =
-            row_dot(j, at(j, y, r * j->C), at(j, dy, r * j->C), s->rows);
+        const float delta = row_dot(j, at(j, y, r * j->C), at(j, dy, r * j->C), s->rows);
         k->softmax_from_lse(j->N, j->scale, p, lse[r], p);
         k->softmax_backward(j->N, j->scale, p, dp, delta, dp);
         narrow_row(j, p, s->probs16, r);
@@ -286,10 +285,10 @@ fv_var *fv_attention(fv_var *qkv, int64_t heads, float scale) {
 
     if (tape->step.mode != FV_EXPLAIN)
         return fv_apply(&fv_op_attention, (fv_var *[]){qkv}, &(attention_attr){heads, scale});
-    fv_var *q = fv_heads_split(qkv, heads, 0, 3);                 /* [B,h,N,d] */
-    fv_var *k = fv_heads_split(qkv, heads, 1, 3);                 /* [B,h,N,d] */
-    fv_var *v = fv_heads_split(qkv, heads, 2, 3);                 /* [B,h,N,d] */
-    fv_var *a = fv_softmax(fv_scale(fv_matmul_nt(q, k), scale));  /* [B,h,N,N] */
+    fv_var *q = fv_heads_split(qkv, heads, 0, 3);                /* [B,h,N,d] */
+    fv_var *k = fv_heads_split(qkv, heads, 1, 3);                /* [B,h,N,d] */
+    fv_var *v = fv_heads_split(qkv, heads, 2, 3);                /* [B,h,N,d] */
+    fv_var *a = fv_softmax(fv_scale(fv_matmul_nt(q, k), scale)); /* [B,h,N,N] */
     const char *name = fv_arena_printf(&tape->nodes, "%s.attn", tape->scope);
     return fv_heads_merge(fv_matmul(name ? fv_tap(a, name) : a, v)); /* [B,N,C] */
 }

@@ -16,9 +16,7 @@ static fv_status shape(fv_var *y) {
     return fv_linear_shape(y);
 }
 
-static fv_status forward(fv_var *y) {
-    return fv_linear_product(y, y->data, y->dtype, NULL, NULL);
-}
+static fv_status forward(fv_var *y) { return fv_linear_product(y, y->data, y->dtype, NULL, NULL); }
 
 typedef struct narrow_args {
     const float *from;

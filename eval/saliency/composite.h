@@ -6,8 +6,7 @@
 
 typedef struct fv_composite {
     const char *name;
-    fv_signal_kind start; /* kind of the seed: GI = one-hot, R = the logit */
-    fv_rule_fn *pick;
+    fv_rule rule; /* of every node; the seed has its kind: GI = one-hot, R = the logit */
 } fv_composite;
 
 /* attnlrp: gradient form of AttnLRP (Achtibat et al. 2024): gates and norms constant, half of every
@@ -18,5 +17,8 @@ extern const fv_composite fv_composites[];
 extern const char *const fv_composite_names[]; /* NULL-terminated */
 
 const fv_composite *fv_composite_find(const char *name); /* NULL: unknown */
+
+/* The fv_rule_fn of a composite, which is its user argument. */
+void fv_composite_pick(const fv_var *y, void *composite, fv_rule *rule);
 
 #endif

@@ -41,8 +41,8 @@ static fv_status find_variant(const fv_saliency_method *m, const char *text, con
             return FV_OK;
         }
         if (used < sizeof names)
-            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "",
-                                     *v);
+            used +=
+                (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", *v);
     }
     return FV_FAIL(FV_ERR_CONFIG, "method '%s' has no variant '%s' (known: %s)", m->name, text,
                    names);
@@ -76,6 +76,7 @@ static fv_status choose_target(const fv_var *logits, int64_t target, fv_explanat
     for (int64_t k = 1; k < K; k++)
         if (z[k] > z[best]) best = k;
     for (int64_t k = 0; k < K; k++) sum += exp((double)z[k] - (double)z[best]);
+    if (!isfinite(sum)) return FV_FAIL(FV_ERR_NONFINITE, "the model's logits are not finite");
     out->target = target < 0 ? best : target;
     out->logit = z[out->target];
     out->probability = (float)(exp((double)out->logit - (double)z[best]) / sum);

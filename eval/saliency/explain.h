@@ -11,12 +11,12 @@
 
 /* Where the explained logit went. */
 typedef struct fv_account {
-    double start;                /* the logit */
-    double input;                /* sum of the input's relevance */
-    double sink[FV_SINK_COUNT];  /* what constants took; each from its own formula */
-    double end_to_end;           /* |start - input - sinks| / sum |R| at the input */
-    double worst_op;             /* the same per op, relative to sum |R| at its output */
-    char worst_op_name[160];     /* "blocks.3.attn: softmax" */
+    double start;               /* the logit */
+    double input;               /* sum of the input's relevance */
+    double sink[FV_SINK_COUNT]; /* what constants took; each from its own formula */
+    double end_to_end;          /* |start - input - sinks| / sum |R| at the input */
+    double worst_op;            /* the same per op, relative to sum |R| at its output */
+    char worst_op_name[160];    /* "blocks.3.attn: softmax" */
 } fv_account;
 
 typedef struct fv_explanation {
@@ -25,17 +25,17 @@ typedef struct fv_explanation {
     float *map;            /* [H,W], channel sums; signed */
     int64_t target;        /* explained class */
     float logit, probability;
-    bool has_account;      /* relevance methods */
+    bool has_account; /* relevance methods */
     fv_account account;
 } fv_explanation;
 
 /* What a method's run gets: the recorded forward pass of one image. */
 typedef struct fv_explain_run {
     fv_tape *tape;
-    fv_var *x, *logits;      /* [1,H,W,3], [1,K] */
-    const float *seed;       /* [1,K] one-hot of the target */
-    const char *variant;     /* never NULL when the method has variants */
-    fv_explanation *out;     /* relevance to be filled, target and logit known */
+    fv_var *x, *logits;  /* [1,H,W,3], [1,K] */
+    const float *seed;   /* [1,K] one-hot of the target */
+    const char *variant; /* never NULL when the method has variants */
+    fv_explanation *out; /* relevance to be filled, target and logit known */
 } fv_explain_run;
 
 typedef struct fv_saliency_method {
@@ -43,6 +43,8 @@ typedef struct fv_saliency_method {
     const char *summary;
     const char *const *variants; /* NULL-terminated, the first is the default; NULL: none */
     fv_status (*run)(fv_explain_run *run);
+    /* The settings behind a variant as a map in arena, to go with the result; NULL: there are none. */
+    fv_value *(*parameters)(const char *variant, fv_arena *arena);
 } fv_saliency_method;
 
 /* The method of "name" or "name:variant".  FV_ERR_CONFIG lists what there is. */

@@ -43,9 +43,10 @@ static fv_status run(fv_explain_run *r) {
     float *start = fv_alloc(K, sizeof *start);
     if (!start) return FV_ERR_NOMEM;
     memcpy(start, r->seed, K * sizeof *start);
-    if (composite->start == FV_SIGNAL_R) start[r->out->target] = r->out->logit;
-    const fv_status status = fv_tape_relevance(r->tape, r->logits, start, (int)composite->start,
-                                               composite->pick, NULL, &ledger);
+    if (composite->rule.kind == FV_SIGNAL_R) start[r->out->target] = r->out->logit;
+    const fv_status status =
+        fv_tape_relevance(r->tape, r->logits, start, (int)composite->rule.kind, fv_composite_pick,
+                          (void *)(uintptr_t)composite, &ledger);
     fv_free(start);
     if (status != FV_OK) return status;
     if (r->x->relevance.data)
@@ -55,8 +56,24 @@ static fv_status run(fv_explain_run *r) {
     return FV_OK;
 }
 
+static fv_value *parameters(const char *variant, fv_arena *arena) {
+    const fv_composite *composite = fv_composite_find(variant);
+    fv_value *map = fv_value_new(arena, FV_VALUE_MAP);
+
+    if (!composite) return map;
+    const fv_rule *rule = &composite->rule;
+    fv_value_set(arena, map, "composite", fv_value_string(arena, composite->name));
+    fv_value_set(arena, map, "signal",
+                 fv_value_string(arena, rule->kind == FV_SIGNAL_GI ? "gradient" : "relevance"));
+    fv_value_set(arena, map, "epsilon", fv_value_real(arena, (double)rule->epsilon));
+    fv_value_set(arena, map, "gamma", fv_value_real(arena, (double)rule->gamma));
+    fv_value_set(arena, map, "constant_attention", fv_value_bool(arena, rule->constant_attention));
+    return map;
+}
+
 const fv_saliency_method fv_saliency_lrp = {
     .name = "lrp",
     .summary = "layer-wise relevance propagation; variants are composites of rules",
     .variants = fv_composite_names,
-    .run = run};
+    .run = run,
+    .parameters = parameters};
