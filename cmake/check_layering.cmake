@@ -1,5 +1,7 @@
 # Fails on an #include that points up, on a third-party header outside its one file, and on two
 # files with one name.   cmake -DROOT=... -P check_layering.cmake
+cmake_minimum_required(VERSION 3.25) # a script starts with the oldest policies otherwise
+
 set(core "")
 set(layers core)
 set(models core layers)
