@@ -1,0 +1,165 @@
+/* fovea data: sets that are made, counted and checked, and what is said of bad ones. */
+#include "tests/support/run_cli.h"
+
+#include "core/alloc.h"
+#include "core/file.h"
+
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+TestSuite(cli_test_cli_data, .init = cli_enter, .fini = cli_leave);
+
+static void make_set(void) {
+    cr_assert_eq(
+        cli_run("data synth --out %s --classes 3 --size 32 --train 12 --val 6", cli_path("set")), 0,
+        "%s", cli_err);
+    cr_assert_str_eq(cli_err, "");
+}
+
+static int64_t integer(const fv_value *map, const char *key) {
+    const fv_value *v = fv_value_find(map, key);
+
+    cr_assert(v && v->kind == FV_VALUE_INT, "%s", key);
+    return v->integer;
+}
+
+static void fails(int status, int wanted, const char *part) {
+    cr_assert_eq(status, wanted, "%d: %s%s", status, cli_out, cli_err);
+    cr_assert(cli_one_error(part), "expected '%s', got:\n%s%s", part, cli_out, cli_err);
+}
+
+/* The first image of a class in the validation split. */
+static const char *an_image(const char *class_name) {
+    static char path[256];
+    fv_names names;
+    char folder[128];
+
+    snprintf(folder, sizeof folder, "set/validation/%s", class_name);
+    cr_assert_eq(fv_folder_list(cli_path(folder), &names), FV_OK);
+    cr_assert_gt(names.count, 0);
+    snprintf(path, sizeof path, "%s/%s", folder, names.name[0]);
+    fv_names_free(&names);
+    return path;
+}
+
+Test(cli_test_cli_data, synth_reports_and_info_counts) {
+    make_set();
+    cr_assert_not_null(strstr(cli_out, "12 training and 6 validation images"), "%s", cli_out);
+    cr_assert_eq(cli_run("data info %s --json", cli_path("set")), 0, "%s", cli_err);
+    const fv_value *info = cli_json();
+    cr_assert_not_null(info, "%s", cli_out);
+    cr_assert_eq(integer(info, "train"), 12);
+    cr_assert_eq(integer(info, "validation"), 6);
+    cr_assert_eq(integer(info, "classes"), 3);
+    cr_assert_eq(fv_value_find(info, "class_names")->count, 3);
+    const fv_value *split = fv_value_find(fv_value_find(info, "splits"), "validation");
+    cr_assert_eq(integer(split, "count"), 6);
+    cr_assert_eq(integer(split, "bad"), 0);
+    cr_assert_eq(integer(split, "with_masks"), 6);
+    cr_assert_eq(integer(fv_value_find(split, "per_class"), "disc"), 2);
+    cr_assert_eq(integer(fv_value_find(split, "height"), "max"), 32);
+    cr_assert_eq(cli_run("data info %s", cli_path("set")), 0, "%s", cli_err);
+    cr_assert_not_null(strstr(cli_out, "validation: 6 images"), "%s", cli_out);
+}
+
+Test(cli_test_cli_data, synth_as_json_tells_whether_it_wrote) {
+    make_set();
+    cr_assert_eq(cli_run("data synth --out %s --classes 3 --size 32 --train 12 --val 6 --json",
+                         cli_path("set")),
+                 0, "%s", cli_err);
+    const fv_value *v = cli_json();
+    cr_assert_not_null(v, "%s", cli_out);
+    cr_assert_eq(integer(v, "train"), 12);
+    cr_assert_eq(integer(v, "validation"), 6);
+    cr_assert_eq(integer(v, "classes"), 3);
+    cr_assert_eq(fv_value_find(v, "written")->integer, 0);
+}
+
+Test(cli_test_cli_data, another_set_is_not_overwritten) {
+    struct stat before, after;
+
+    make_set();
+    cr_assert_eq(stat(cli_path("set/synth.json"), &before), 0);
+    fails(cli_run("data synth --out %s --classes 4 --size 32 --train 12 --val 6", cli_path("set")),
+          2, "other parameters");
+    cr_assert_eq(stat(cli_path("set/synth.json"), &after), 0);
+    cr_assert_eq(before.st_ino, after.st_ino);
+    cr_assert_eq(cli_run("data info %s --json", cli_path("set")), 0);
+    cr_assert_eq(integer(cli_json(), "classes"), 3);
+}
+
+Test(cli_test_cli_data, verify_names_every_kind_of_damage) {
+    make_set();
+    cr_assert_eq(cli_run("data verify %s", cli_path("set")), 0, "%s", cli_err);
+
+    char name[256];
+    snprintf(name, sizeof name, "%s", an_image("disc"));
+    uint8_t *bytes;
+    size_t n;
+    cr_assert_eq(fv_file_read(cli_path(name), 1 << 20, &bytes, &n), FV_OK);
+    const struct {
+        const char *what;
+        const void *bytes;
+        size_t n;
+    } damage[] = {{"empty", "", 0}, {"text", "not an image\n", 13}, {"truncated", bytes, n / 2}};
+    for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
+        cli_write(name, damage[i].bytes, damage[i].n);
+        cr_assert_eq(cli_run("data verify %s", cli_path("set")), 1, "%s", damage[i].what);
+        cr_assert_not_null(strstr(cli_err, "1 bad image, first: "), "%s", cli_err);
+        cr_assert_not_null(strstr(cli_err, name), "%s: %s", damage[i].what, cli_err);
+        cr_assert_eq(cli_run("data verify %s --json", cli_path("set")), 1);
+        const fv_value *v = cli_json();
+        cr_assert_not_null(v, "%s", cli_out);
+        cr_assert_eq(integer(fv_value_find(fv_value_find(v, "splits"), "validation"), "bad"), 1);
+    }
+    fv_free(bytes);
+}
+
+Test(cli_test_cli_data, missing_and_empty_folders) {
+    fails(cli_run("data info %s", cli_path("nothing")), 1, "nothing: no such folder");
+    fails(cli_run("data info %s", cli_write("file", "x", 1)), 1, "file: no such folder");
+    mkdir(cli_path("empty"), 0777);
+    fails(cli_run("data info %s", cli_path("empty")), 1, "no class folders");
+    mkdir(cli_path("hollow"), 0777);
+    mkdir(cli_path("hollow/train"), 0777);
+    mkdir(cli_path("hollow/train/cat"), 0777);
+    fails(cli_run("data info %s", cli_path("hollow")), 1, "no images");
+}
+
+Test(cli_test_cli_data, one_split_is_enough) {
+    make_set();
+    cr_assert_eq(fv_folder_remove(cli_path("set/validation")), FV_OK);
+    cr_assert_eq(cli_run("data info %s --json", cli_path("set")), 0, "%s", cli_err);
+    const fv_value *info = cli_json();
+    cr_assert_eq(integer(info, "train"), 12);
+    cr_assert_eq(integer(info, "validation"), 0);
+}
+
+Test(cli_test_cli_data, output_that_cannot_be_written) {
+    const char *file = cli_write("file", "keep", 4);
+    char text[8] = "";
+
+    fails(cli_run("data synth --out %s/set --train 10 --val 10", file), 1, "file/set");
+    fails(cli_run("data synth --out %s --train 10 --val 10", file), 1, "file");
+    FILE *stream = fopen(file, "rb");
+    cr_assert_eq(fread(text, 1, 8, stream), 4);
+    fclose(stream);
+    cr_assert_str_eq(text, "keep");
+}
+
+Test(cli_test_cli_data, usage) {
+    fails(cli_run("data"), 2, "too few arguments");
+    fails(cli_run("data vrify x"), 2, "did you mean 'verify'?");
+    fails(cli_run("data info"), 2, "usage: fovea data info DIR");
+    fails(cli_run("data synth"), 2, "--out");
+    fails(cli_run("data synth x --out y"), 2, "too many arguments");
+    fails(cli_run("data synth --out x --classes 1"), 2, "--classes");
+    fails(cli_run("data synth --out x --size 1000000"), 2, "--size");
+    fails(cli_run("data synth --out x --trian 5"), 2, "did you mean '--train'?");
+    fails(cli_run("data info x --classes 3"), 2, "--classes is not an option of data info");
+    cr_assert_neq(access("x", F_OK), 0);
+}
