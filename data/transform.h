@@ -1,0 +1,74 @@
+/* transform.h - from a decoded image to a model's input [H,W,3], f32.
+ *
+ * Evaluation equals timm's and torchvision's pipeline on Pillow images bit for bit.  Training
+ * crops, resamples and flips by numbers that depend on the key only: (seed, epoch, sample index).
+ * */
+#ifndef FV_DATA_TRANSFORM_H
+#define FV_DATA_TRANSFORM_H
+
+#include "core/rng.h"
+#include "data/resize.h"
+
+/* What a model expects. */
+typedef struct fv_preprocess {
+    int64_t img_h, img_w;
+    float mean[3], std[3];          /* of pixels in 0..1 */
+    fv_interpolation interpolation; /* bicubic or bilinear */
+    double crop_pct;                /* in (0, 1]: centre crop / resized shorter side */
+} fv_preprocess;
+
+/* Training augmentation; fv_augment_init gives timm's defaults. */
+typedef struct fv_augment {
+    double scale[2];     /* area of the crop over that of the image, uniform in this range */
+    double ratio[2];     /* width over height of the crop, log-uniform in this range */
+    double hflip, vflip; /* probabilities */
+    fv_interpolation interpolation;
+} fv_augment;
+
+void fv_augment_init(fv_augment *augment); /* 0.08..1, 3/4..4/3, hflip 0.5, vflip 0, random */
+
+/* FV_ERR_CONFIG with the offending value. */
+fv_status fv_preprocess_check(const fv_preprocess *pre);
+fv_status fv_augment_check(const fv_augment *augment);
+
+/* Reused memory of one thread; a zeroed struct is ready. */
+typedef struct fv_workspace {
+    fv_image image;
+    fv_resize_scratch resize;
+} fv_workspace;
+void fv_workspace_free(fv_workspace *ws);
+
+/* Shorter side to s = floor(size / crop_pct), longer side to floor(s * long / short), centre crop
+ * (offset rounded half to even), (v/255 - mean) / std in float32.  For an input that is not square
+ * the image is scaled to cover (floor(img_h / crop_pct), floor(img_w / crop_pct)) instead.  An
+ * image that already has the right size is not resampled.  out holds img_h * img_w * 3 values.
+ * Errors: FV_ERR_CONFIG, FV_ERR_SHAPE, FV_ERR_UNSUPPORTED, FV_ERR_NOMEM.  Thread-safe. */
+fv_status fv_transform_eval(const fv_preprocess *pre, const fv_image *image, float *out);
+fv_status fv_transform_eval_with(const fv_preprocess *pre, const fv_image *image, fv_workspace *ws,
+                                 float *out);
+
+/* The same without the normalisation: the RGB8 pixels that the model sees, to draw maps upon.  out
+ * is reshaped to img_h x img_w. */
+fv_status fv_transform_eval_image(const fv_preprocess *pre, const fv_image *image,
+                                  fv_resize_scratch *scratch, fv_image *out);
+
+/* Where evaluation looks: the rectangle of the source image, in pixels and fractions of them, that
+ * becomes the model's input.  Boxes and masks of the source map through it. */
+typedef struct fv_view {
+    double top, left, height, width;
+} fv_view;
+fv_status fv_transform_eval_view(const fv_preprocess *pre, int64_t height, int64_t width,
+                                 fv_view *out);
+
+/* Every transform of transform_list.h in its order, then the normalisation.  key: seed,
+ * FV_RNG_AUGMENT, epoch and sample index; its layer entry is replaced by each transform's own. */
+fv_status fv_transform_train(const fv_preprocess *pre, const fv_augment *augment, fv_rng_key key,
+                             const fv_image *image, float *out);
+fv_status fv_transform_train_with(const fv_preprocess *pre, const fv_augment *augment,
+                                  fv_rng_key key, const fv_image *image, fv_workspace *ws,
+                                  float *out);
+
+/* out[i] = (pixels[i] / 255 - mean[i % 3]) / std[i % 3] */
+void fv_normalize(const fv_preprocess *pre, const fv_image *image, float *out);
+
+#endif

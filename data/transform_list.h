@@ -1,0 +1,35 @@
+/* transform_list.h - the augmentations, in the order they are applied.  A new one is a file
+ * transform_<name>.c with its descriptor and one line here. */
+#ifndef FV_DATA_TRANSFORM_LIST_H
+#define FV_DATA_TRANSFORM_LIST_H
+
+#include "data/transform.h"
+
+#define FV_TRANSFORM_LIST(X) X(resized_crop) X(hflip) X(vflip)
+
+/* What a transform may read and write.  The first one (resized_crop) turns the source into an image
+ * of the model's size; the others change that image in place. */
+typedef struct fv_transform_state {
+    const fv_preprocess *pre;
+    const fv_augment *augment;
+    fv_rng_key key;         /* a stream of this transform alone: draws start at 0 */
+    const fv_image *source; /* as decoded */
+    fv_image *image;        /* the model's size, once resized_crop has run */
+    fv_resize_scratch *scratch;
+} fv_transform_state;
+
+typedef struct fv_transform {
+    const char *name; /* also names its stream of random numbers */
+    const char *summary;
+    fv_status (*apply)(fv_transform_state *state);
+} fv_transform;
+
+#define FV_X(name) extern const fv_transform fv_transform_##name;
+FV_TRANSFORM_LIST(FV_X)
+#undef FV_X
+
+/* resized_crop's choice of rectangle, for tests and statistics. */
+fv_crop fv_resized_crop_draw(const fv_augment *augment, const fv_rng_key *key, int64_t height,
+                             int64_t width);
+
+#endif
