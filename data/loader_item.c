@@ -1,0 +1,67 @@
+#include "data/loader_item.h"
+
+#include <stdio.h>
+
+void fv_loader_memory_free(fv_loader_memory *memory) {
+    fv_workspace_free(&memory->workspace);
+    fv_buffer_free(&memory->file);
+    fv_image_release(&memory->decoded);
+}
+
+static fv_status transform(const fv_loader_config *c, uint32_t epoch, int64_t index,
+                           fv_loader_memory *m, float *pixels) {
+    const fv_rng_key key = {
+        .seed = c->seed, .purpose = FV_RNG_AUGMENT, .step = epoch, .sample = (uint32_t)index};
+
+    if (!c->augment)
+        return fv_transform_eval_with(c->preprocess, &m->decoded, &m->workspace, pixels);
+    return fv_transform_train_with(c->preprocess, c->augment, key, &m->decoded, &m->workspace,
+                                   pixels);
+}
+
+static fv_status load(const fv_loader_config *c, uint32_t epoch, int64_t index, fv_loader_memory *m,
+                      float *pixels) {
+    const char *path = c->dataset->samples[index].path;
+
+    FV_TRY(fv_buffer_read(&m->file, path, FV_IMAGE_MAX_BYTES));
+    fv_status status = fv_image_decode_into(m->file.bytes, m->file.size, &m->decoded);
+    if (status == FV_OK) status = transform(c, epoch, index, m, pixels);
+    return status == FV_OK ? FV_OK : fv_error_context(status, "%s", path);
+}
+
+/* Failures that are the image's own. */
+static bool is_bad_image(fv_status status) {
+    return status == FV_ERR_FORMAT || status == FV_ERR_UNSUPPORTED || status == FV_ERR_SHAPE ||
+           status == FV_ERR_NOT_FOUND || status == FV_ERR_IO;
+}
+
+static void keep_message(fv_loader_outcome *out) {
+    snprintf(out->message, sizeof out->message, "%s", fv_error_message());
+}
+
+void fv_loader_item(const fv_loader_config *config, const fv_loader_epoch *epoch, int64_t position,
+                    fv_loader_memory *memory, float *pixels, fv_loader_outcome *out) {
+    int64_t attempts = config->augment ? config->max_bad + 1 : 1;
+
+    *out = (fv_loader_outcome){.left_out = true};
+    if (attempts > epoch->n_order) attempts = epoch->n_order;
+    for (int64_t i = 0; i < attempts; i++) {
+        const int64_t index = epoch->order[(position + i) % epoch->n_order];
+        const fv_status status = load(config, epoch->epoch, index, memory, pixels);
+        if (status == FV_OK) {
+            out->index = index;
+            out->left_out = false;
+            return;
+        }
+        if (!is_bad_image(status)) {
+            out->fatal = status;
+            keep_message(out);
+            return;
+        }
+        if (out->bad == FV_OK) {
+            out->bad = status;
+            keep_message(out);
+        }
+    }
+    if (config->augment) out->fatal = out->bad;
+}
