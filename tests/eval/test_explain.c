@@ -1,0 +1,257 @@
+/* Relevance maps and accounts of two reduced models against numbers computed in float64 elsewhere, and
+ * the identities that hold for any model. */
+#include "core/alloc.h"
+#include "core/safetensors.h"
+#include "eval/saliency/composite.h"
+#include "eval/saliency/explain.h"
+#include "tests/support/generator.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FOLDER    FOVEA_SOURCE_DIR "/tests/golden/saliency/family_"
+#define TOLERANCE 1e-5 /* of the largest value */
+#define COLUMNS   8    /* start, input, bias, ln_beta, bn_shift, pos_embed, cls, softmax */
+
+typedef struct family {
+    fv_model *model;
+    fv_tape *tape;
+    fv_safetensors *file;
+    fv_arena arena;
+    int64_t n, side; /* images and their side */
+    float *images;   /* [n,side,side,3] */
+} family;
+
+static void open_family(family *f, const char *name) {
+    const fv_model_config config = {.name = name, .num_classes = 10};
+    const fv_safetensors_entry *maps;
+    char path[512];
+
+    *f = (family){0};
+    snprintf(path, sizeof path, FOLDER "%s.safetensors", name);
+    cr_assert_eq(fv_safetensors_open(path, &f->file), FV_OK, "%s", fv_error_message());
+    cr_assert_eq(fv_safetensors_need(f->file, "attnlrp.input", &maps), FV_OK);
+    f->n = maps->shape.dim[0];
+    f->side = maps->shape.dim[2];
+    cr_assert_eq(fv_model_create(&config, false, &f->model), FV_OK, "%s", fv_error_message());
+    cr_assert_eq(fv_tape_create(&f->tape), FV_OK);
+    fv_generate_params(&f->model->params, "");
+    f->images = fv_alloc((size_t)(f->n * f->side * f->side * 3), sizeof *f->images);
+    cr_assert_not_null(f->images);
+    fv_generate_images("", "input", f->n, 3, f->side, f->side, f->images);
+}
+
+static void close_family(family *f) {
+    fv_tape_destroy(f->tape);
+    fv_model_destroy(f->model);
+    fv_safetensors_close(f->file);
+    fv_arena_destroy(&f->arena);
+    fv_free(f->images);
+}
+
+static const float *golden(family *f, const char *name) {
+    fv_tensor t;
+    cr_assert_eq(fv_safetensors_load_f32(f->file, name, &f->arena, &t), FV_OK, "%s",
+                 fv_error_message());
+    return t.data;
+}
+
+static void explain(family *f, const char *method, int64_t image, int64_t target,
+                    fv_explanation *out) {
+    const fv_saliency_method *m;
+    const char *variant;
+
+    cr_assert_eq(fv_saliency_find(method, &m, &variant), FV_OK);
+    cr_assert_eq(fv_explain(f->tape, f->model, f->images + image * f->side * f->side * 3, m,
+                            variant, target, out),
+                 FV_OK, "%s", fv_error_message());
+}
+
+/* max |a - b| / max |b| */
+static double distance(const float *a, const float *b, int64_t n) {
+    double worst = 0.0, largest = 0.0;
+
+    for (int64_t i = 0; i < n; i++) {
+        const double d = fabs((double)a[i] - (double)b[i]);
+        if (!(d <= worst)) worst = d;
+        largest = fmax(largest, fabs((double)b[i]));
+    }
+    return worst / largest;
+}
+
+/* The reference stores [3,H,W]. */
+static double relevance_distance(const family *f, const fv_explanation *e, const float *chw) {
+    const int64_t pixels = f->side * f->side;
+    float *hwc = fv_alloc((size_t)(3 * pixels), sizeof *hwc);
+
+    cr_assert_not_null(hwc);
+    for (int64_t i = 0; i < pixels; i++)
+        for (int c = 0; c < 3; c++) hwc[3 * i + c] = chw[c * pixels + i];
+    const double d = distance(e->relevance, hwc, 3 * pixels);
+    fv_free(hwc);
+    return d;
+}
+
+static void check_ledger(const fv_explanation *e, const float *stored, double scale) {
+    const double *s = e->account.sink;
+    const double ours[COLUMNS] = {e->account.start,   e->account.input,    s[FV_SINK_BIAS],
+                                  s[FV_SINK_LN_BETA], s[FV_SINK_BN_SHIFT], s[FV_SINK_POS_EMBED],
+                                  s[FV_SINK_CLS],     s[FV_SINK_SOFTMAX]};
+
+    for (int i = 0; i < COLUMNS; i++)
+        cr_expect(fabs(ours[i] - (double)stored[i]) <= TOLERANCE * scale,
+                  "ledger column %d: %.9g, not %.9g", i, ours[i], (double)stored[i]);
+    cr_expect_eq(s[FV_SINK_EPS], 0.0);
+    cr_expect_eq(s[FV_SINK_DROP], 0.0);
+}
+
+static void check_family(const char *name) {
+    family f;
+    fv_explanation e;
+
+    open_family(&f, name);
+    const int64_t pixels = f.side * f.side;
+    const float *input = golden(&f, "attnlrp.input"), *cplrp = golden(&f, "cplrp.heatmap");
+    const float *ledger = golden(&f, "attnlrp.ledger"), *gxi = golden(&f, "gradxinput");
+    const float *logits = golden(&f, "logits");
+    int64_t target[8];
+    double scale = 0.0;
+
+    cr_assert_leq(f.n, 8);
+    cr_assert_eq(fv_safetensors_read_i64(f.file, fv_safetensors_find(f.file, "target"), target),
+                 FV_OK);
+
+    for (int64_t i = 0; i < 10 * f.n; i++) scale = fmax(scale, fabs((double)logits[i]));
+    for (int64_t i = 0; i < f.n; i++) {
+        explain(&f, "lrp", i, -1, &e);
+        cr_expect_eq(e.target, target[i]);
+        cr_expect_float_eq(e.logit, logits[10 * i + e.target], TOLERANCE * scale);
+        cr_expect_leq(relevance_distance(&f, &e, input + 3 * pixels * i), TOLERANCE);
+        check_ledger(&e, ledger + COLUMNS * i, scale);
+        cr_expect_leq(fv_conservation_error(&e.account), 1e-5);
+        fv_explanation_destroy(&e);
+
+        explain(&f, "lrp:cplrp", i, -1, &e);
+        cr_expect_leq(distance(e.map, cplrp + pixels * i, pixels), TOLERANCE);
+        cr_expect_eq(e.account.sink[FV_SINK_SOFTMAX], 0.0);
+        fv_explanation_destroy(&e);
+
+        explain(&f, "gradient_x_input", i, -1, &e);
+        cr_expect_leq(distance(e.map, gxi + pixels * i, pixels), TOLERANCE);
+        cr_expect_not(e.has_account);
+        fv_explanation_destroy(&e);
+    }
+    close_family(&f);
+}
+
+Test(eval_explain, mini_vit_matches) { check_family("mini_vit"); }
+
+Test(eval_explain, mini_deit_distilled_matches) { check_family("mini_deit_distilled"); }
+
+Test(eval_explain, probability_and_target_belong_together) {
+    family f;
+    fv_explanation e;
+    double sum = 0.0;
+
+    open_family(&f, "mini_vit");
+    for (int64_t k = 0; k < 10; k++) {
+        explain(&f, "gradient_x_input", 0, k, &e);
+        cr_expect_eq(e.target, k);
+        sum += (double)e.probability;
+        fv_explanation_destroy(&e);
+    }
+    cr_expect_float_eq(sum, 1.0, 1e-6);
+    close_family(&f);
+}
+
+/* Another class has another map, and the same question the same bits. */
+Test(eval_explain, maps_depend_on_the_class_alone) {
+    family f;
+    fv_explanation a, b, again;
+
+    open_family(&f, "mini_vit");
+    explain(&f, "lrp", 0, 3, &a);
+    explain(&f, "lrp", 0, 4, &b);
+    explain(&f, "lrp", 0, 3, &again);
+    const size_t bytes = (size_t)(f.side * f.side) * sizeof(float);
+    cr_expect_neq(memcmp(a.map, b.map, bytes), 0);
+    cr_expect_eq(memcmp(a.map, again.map, bytes), 0);
+    fv_explanation_destroy(&a);
+    fv_explanation_destroy(&b);
+    fv_explanation_destroy(&again);
+    close_family(&f);
+}
+
+Test(eval_explain, every_variant_of_every_method_adds_up) {
+    family f;
+    fv_explanation e;
+    char text[128];
+
+    open_family(&f, "mini_deit_distilled");
+    for (int i = 0; fv_saliency_at(i); i++) {
+        const fv_saliency_method *m = fv_saliency_at(i);
+        const char *const none[] = {NULL, NULL};
+        const char *const *v = m->variants ? m->variants : none;
+        do {
+            snprintf(text, sizeof text, "%s%s%s", m->name, *v ? ":" : "", *v ? *v : "");
+            explain(&f, text, 0, -1, &e);
+            if (e.has_account)
+                cr_expect_leq(fv_conservation_error(&e.account), FV_ACCOUNT_TOLERANCE, "%s", text);
+            fv_explanation_destroy(&e);
+        } while (*v && *++v);
+    }
+    close_family(&f);
+}
+
+Test(eval_explain, unknown_names_say_what_there_is) {
+    const fv_saliency_method *m;
+    const char *variant;
+
+    cr_expect_eq(fv_saliency_find("lpr", &m, &variant), FV_ERR_CONFIG);
+    cr_expect_not_null(strstr(fv_error_message(), "gradient_x_input"));
+    cr_expect_eq(fv_saliency_find("lrp:none", &m, &variant), FV_ERR_CONFIG);
+    cr_expect_not_null(strstr(fv_error_message(), "cplrp"));
+    cr_expect_eq(fv_saliency_find("gradient_x_input:x", &m, &variant), FV_ERR_CONFIG);
+    cr_expect_eq(fv_saliency_find("", &m, &variant), FV_ERR_CONFIG);
+}
+
+Test(eval_explain, class_out_of_range_and_nan_are_refused) {
+    family f;
+    fv_explanation e;
+    const fv_saliency_method *m;
+    const char *variant;
+
+    open_family(&f, "mini_vit");
+    cr_assert_eq(fv_saliency_find("lrp", &m, &variant), FV_OK);
+    cr_expect_eq(fv_explain(f.tape, f.model, f.images, m, variant, 10, &e), FV_ERR_CONFIG);
+    cr_expect_null(e.map);
+    fv_params_find(&f.model->params, "head.bias")->value[2] = NAN;
+    cr_expect_eq(fv_explain(f.tape, f.model, f.images, m, variant, -1, &e), FV_ERR_NONFINITE);
+    close_family(&f);
+}
+
+/* Every allocation on the way may fail: an ordinary error, nothing leaks. */
+Test(eval_explain, failing_allocations) {
+    const fv_saliency_method *m;
+    const char *variant;
+    fv_explanation e;
+    family f;
+
+    open_family(&f, "mini_vit");
+    cr_assert_eq(fv_saliency_find("lrp", &m, &variant), FV_OK);
+    fv_status status = FV_ERR_NOMEM;
+    for (uint64_t n = 1; n < 10000 && status != FV_OK; n++) {
+        fv_tape *tape = NULL;
+        fv_alloc_fail_at(n);
+        status = fv_tape_create(&tape);
+        if (status == FV_OK) status = fv_explain(tape, f.model, f.images, m, variant, -1, &e);
+        fv_alloc_fail_at(0);
+        cr_expect(status == FV_OK || status == FV_ERR_NOMEM, "%s", fv_error_message());
+        if (status == FV_OK) fv_explanation_destroy(&e);
+        fv_tape_destroy(tape);
+    }
+    cr_expect_eq(status, FV_OK);
+    close_family(&f);
+}
