@@ -95,6 +95,14 @@ static fv_status clear_leftovers(const char *run, fv_arena *arena) {
     return status;
 }
 
+fv_status fv_checkpoint_recover(const char *run) {
+    fv_arena arena = {0};
+    const fv_status status = fv_folder_exists(run) ? clear_leftovers(run, &arena) : FV_OK;
+
+    fv_arena_destroy(&arena);
+    return status;
+}
+
 /* ---- writing -------------------------------------------------------------------------------- */
 
 fv_status fv_checkpoint_begin(const char *run, int64_t epoch, int64_t step, fv_arena *arena,

@@ -34,6 +34,9 @@ typedef struct fv_checkpoint_writer {
 fv_status fv_checkpoint_begin(const char *run, int64_t epoch, int64_t step, fv_arena *arena,
                               fv_checkpoint_writer *out);
 
+/* Clears away what a kill left in a run folder, as fv_checkpoint_begin does; absent is fine. */
+fv_status fv_checkpoint_recover(const char *run);
+
 /* Syncs files and folder, renames to the final name, syncs the run folder.  A checkpoint of the same
  * name is replaced.  On failure the writer's folder stays for fv_checkpoint_abandon. */
 fv_status fv_checkpoint_commit(const fv_checkpoint_writer *writer);

@@ -1,0 +1,186 @@
+#include "train/bench/bench_train.h"
+
+#include "core/alloc.h"
+#include "core/parallel.h"
+#include "core/rng.h"
+#include "train/bench/gemm_peak.h"
+#include "train/stepper.h"
+
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+
+/* Any rate will do: small, so that hundreds of steps on one batch stay finite. */
+#define LEARNING_RATE 1e-4
+
+typedef struct bench {
+    const fv_settings *settings;
+    const fv_report *report;
+    fv_model *model;
+    fv_optimizer *optimizer;
+    fv_stepper *stepper;
+    fv_gemm_peak *peak;
+    float *pixels;
+    int32_t *labels;
+    double *seconds; /* [steps] */
+    int64_t effective_batch, image_values;
+    bool bf16;
+} bench;
+
+static double now(void) {
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static fv_status make_batch(bench *b) {
+    const uint64_t seed = (uint64_t)b->settings->seed;
+
+    b->pixels = fv_alloc((size_t)b->effective_batch, (size_t)b->image_values * sizeof(float));
+    b->labels = fv_alloc((size_t)b->effective_batch, sizeof *b->labels);
+    b->seconds = fv_alloc((size_t)b->settings->steps, sizeof *b->seconds);
+    if (!b->pixels || !b->labels || !b->seconds) return FV_ERR_NOMEM;
+    for (int64_t n = 0; n < b->effective_batch; n++) {
+        const fv_rng_key key = {.seed = seed, .purpose = FV_RNG_SYNTH, .sample = (uint32_t)n};
+        for (int64_t i = 0; i < b->image_values; i++)
+            b->pixels[n * b->image_values + i] = 4.0f * fv_rng_uniform(&key, (uint64_t)i) - 2.0f;
+        b->labels[n] = (int32_t)(n % b->model->num_classes);
+    }
+    return FV_OK;
+}
+
+static fv_status set_up(bench *b) {
+    const fv_settings *s = b->settings;
+    bool emulated;
+
+    if (!s->model[0]) return FV_FAIL(FV_ERR_CONFIG, "bench needs --model (see 'fovea models')");
+    FV_TRY(fv_precision_resolve(s->precision, &b->bf16, &emulated));
+    if (emulated) fv_report_warning(b->report, "bf16 is emulated on this CPU");
+    const fv_model_config config = {.name = s->model,
+                                    .num_classes = s->num_classes,
+                                    .img_size = s->img_size,
+                                    .drop_path = s->drop_path,
+                                    .kwargs = s->model_kwargs,
+                                    .attention = s->attention,
+                                    .pool = s->pool,
+                                    .pos = s->pos,
+                                    .bf16 = b->bf16};
+    FV_TRY(fv_model_create(&config, true, &b->model));
+    fv_model_init(b->model, (uint64_t)s->seed);
+    b->effective_batch = s->batch_size * s->grad_accum_steps;
+    b->image_values = b->model->input.height * b->model->input.width * 3;
+    FV_TRY(make_batch(b));
+
+    fv_optimizer_config optimizer;
+    fv_optimizer_config_init(&optimizer);
+    optimizer.weight_decay = 0.05;
+    FV_TRY(fv_optimizer_create(&optimizer, &b->model->params, &b->optimizer));
+    FV_TRY(fv_stepper_create(&(fv_stepper_config){.model = b->model,
+                                                  .optimizer = b->optimizer,
+                                                  .effective_batch = b->effective_batch,
+                                                  .batch_size = s->batch_size,
+                                                  .seed = (uint64_t)s->seed,
+                                                  .bf16 = b->bf16,
+                                                  .smoothing = 0.1f},
+                             &b->stepper));
+    return fv_gemm_peak_create(b->bf16, &b->peak);
+}
+
+static fv_status step(bench *b, int64_t index, fv_stepper_result *result) {
+    const int64_t most = fv_stepper_pass_samples(b->stepper);
+
+    for (int64_t first = 0; first < b->effective_batch; first += most) {
+        const int64_t left = b->effective_batch - first;
+        FV_TRY(fv_stepper_run(b->stepper,
+                              &(fv_stepper_pass){.index = (uint32_t)index,
+                                                 .first = first,
+                                                 .n = left < most ? left : most,
+                                                 .pixels = b->pixels + first * b->image_values,
+                                                 .labels = b->labels + first}));
+    }
+    FV_TRY(fv_stepper_judge(b->stepper, result));
+    fv_stepper_commit(b->stepper, LEARNING_RATE, result);
+    return FV_OK;
+}
+
+static int compare(const void *pa, const void *pb) {
+    const double a = *(const double *)pa, b = *(const double *)pb;
+    return a < b ? -1 : a > b;
+}
+
+static double median(double *v, int64_t n) {
+    qsort(v, (size_t)n, sizeof *v, compare);
+    return n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]);
+}
+
+/* Steps and products take turns, so that both see the same clock rates and neighbours. */
+static fv_status measure(bench *b, fv_bench_result *out) {
+    const fv_settings *s = b->settings;
+    fv_stepper_result result = {0};
+
+    for (int64_t i = 0; i < s->warmup + s->steps; i++) {
+        if (fv_report_stop(b->report)) return FV_FAIL(FV_ERR_INTERRUPTED, "interrupted");
+        const double start = now();
+        FV_TRY(step(b, i, &result));
+        if (i >= s->warmup) b->seconds[i - s->warmup] = now() - start;
+        FV_TRY(fv_gemm_peak_measure(b->peak));
+    }
+    out->loss = result.loss;
+    out->step_seconds = median(b->seconds, s->steps);
+    return FV_OK;
+}
+
+static fv_status run(bench *b, fv_bench_result *out) {
+    fv_model_cost cost;
+    struct rusage usage;
+
+    FV_TRY(set_up(b));
+    FV_TRY(fv_model_cost_of(b->model, &cost));
+    FV_TRY(measure(b, out));
+    out->images_per_second = (double)b->effective_batch / out->step_seconds;
+    out->gemm_peak_gflops = fv_gemm_peak_gflops(b->peak);
+    out->model_gflops_per_image = 3.0 * 2.0 * cost.macs * 1e-9;
+    out->mfu = out->images_per_second * out->model_gflops_per_image / out->gemm_peak_gflops;
+    getrusage(RUSAGE_SELF, &usage);
+    out->peak_rss_mb = (double)usage.ru_maxrss / 1024.0;
+    out->threads = fv_threads();
+    out->bf16 = b->bf16;
+    return FV_OK;
+}
+
+fv_status fv_bench_train(const fv_settings *settings, const fv_report *report,
+                         fv_bench_result *out) {
+    bench b = {.settings = settings, .report = report};
+
+    *out = (fv_bench_result){0};
+    const fv_status status = run(&b, out);
+    fv_gemm_peak_destroy(b.peak);
+    fv_stepper_destroy(b.stepper);
+    fv_optimizer_destroy(b.optimizer);
+    fv_model_destroy(b.model);
+    fv_free(b.pixels);
+    fv_free(b.labels);
+    fv_free(b.seconds);
+    return status;
+}
+
+fv_value *fv_bench_value(const fv_bench_result *r, fv_arena *arena) {
+    fv_value *map = fv_value_new(arena, FV_VALUE_MAP);
+    const struct {
+        const char *key;
+        double value;
+    } reals[] = {{"images_per_second", r->images_per_second},
+                 {"gemm_peak_gflops", r->gemm_peak_gflops},
+                 {"model_gflops_per_image", r->model_gflops_per_image},
+                 {"mfu", r->mfu},
+                 {"peak_rss_mb", r->peak_rss_mb},
+                 {"step_seconds", r->step_seconds},
+                 {"loss", r->loss}};
+
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
+        fv_value_set(arena, map, reals[i].key, fv_value_real(arena, reals[i].value));
+    fv_value_set(arena, map, "threads", fv_value_int(arena, r->threads));
+    fv_value_set(arena, map, "precision", fv_value_string(arena, r->bf16 ? "bf16" : "f32"));
+    return map;
+}

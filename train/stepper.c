@@ -1,0 +1,144 @@
+#include "train/stepper.h"
+
+#include "core/alloc.h"
+#include "core/backend/backend.h"
+#include "core/kernels/kernels.h"
+#include "core/ops.h"
+#include "core/tree.h"
+
+#include <math.h>
+#include <string.h>
+
+struct fv_stepper {
+    fv_stepper_config config;
+    fv_tape *tape;
+    fv_param_slab partial[FV_TREE_LEVELS]; /* gradients between the passes of one update */
+    float *losses;                         /* [effective_batch] */
+    float *dy;                             /* [effective_batch], each 1 / effective_batch */
+    int64_t chunk, pass_samples;
+};
+
+static int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+static fv_status allocate(fv_stepper *s) {
+    const int64_t n = s->config.effective_batch;
+
+    FV_TRY(fv_tape_create(&s->tape));
+    s->losses = fv_calloc((size_t)n, sizeof *s->losses);
+    s->dy = fv_alloc((size_t)n, sizeof *s->dy);
+    if (!s->losses || !s->dy) return FV_ERR_NOMEM;
+    for (int64_t i = 0; i < n; i++) s->dy[i] = 1.0f / (float)n;
+    if (s->pass_samples >= n) return FV_OK;
+    const int levels = fv_tree_levels((n + s->chunk - 1) / s->chunk);
+    for (int l = 0; l < levels; l++)
+        FV_TRY(fv_params_slab_create(&s->config.model->params, &s->partial[l]));
+    return FV_OK;
+}
+
+fv_status fv_stepper_create(const fv_stepper_config *config, fv_stepper **out) {
+    *out = NULL;
+    if (config->effective_batch < 1 || config->batch_size < 1)
+        return FV_FAIL(FV_ERR_CONFIG, "a batch needs at least one sample");
+    fv_stepper *s = fv_calloc(1, sizeof *s);
+    if (!s) return FV_ERR_NOMEM;
+    s->config = *config;
+    s->chunk = fv_model_chunk_samples(config->model);
+    s->pass_samples = round_up(config->batch_size, s->chunk);
+    if (s->pass_samples > config->effective_batch) s->pass_samples = config->effective_batch;
+    const fv_status status = allocate(s);
+    if (status != FV_OK) {
+        fv_stepper_destroy(s);
+        return status;
+    }
+    *out = s;
+    return FV_OK;
+}
+
+void fv_stepper_destroy(fv_stepper *s) {
+    if (!s) return;
+    fv_tape_destroy(s->tape);
+    for (int l = 0; l < FV_TREE_LEVELS; l++) fv_params_slab_destroy(&s->partial[l]);
+    fv_free(s->losses);
+    fv_free(s->dy);
+    fv_free(s);
+}
+
+int64_t fv_stepper_pass_samples(const fv_stepper *s) { return s->pass_samples; }
+
+static void begin(fv_stepper *s, const fv_stepper_pass *pass) {
+    const fv_step step = {.mode = FV_TRAIN,
+                          .bf16 = s->config.bf16,
+                          .check_finite = pass->check_finite,
+                          .seed = s->config.seed,
+                          .index = pass->index,
+                          .first_sample = pass->first,
+                          .total_samples = s->config.effective_batch,
+                          .samples = pass->n,
+                          .chunk_samples = s->chunk,
+                          .partial =
+                              s->pass_samples < s->config.effective_batch ? s->partial : NULL};
+    fv_tape_begin(s->tape, &step);
+}
+
+fv_status fv_stepper_run(fv_stepper *s, const fv_stepper_pass *pass) {
+    const fv_model_input *in = &s->config.model->input;
+    const fv_tensor x = {pass->pixels, FV_F32,
+                         fv_shape_of(4, pass->n, in->height, in->width, (int64_t)3)};
+    const fv_tensor labels = {pass->labels, FV_I32, fv_shape_of(1, pass->n)};
+
+    begin(s, pass);
+    fv_var *logits = fv_model_forward(s->config.model, fv_input(s->tape, &x, false));
+    fv_var *loss =
+        fv_keep(fv_cross_entropy(logits, fv_input(s->tape, &labels, false), s->config.smoothing));
+    FV_TRY(fv_tape_status(s->tape));
+    float *losses = s->losses + pass->first;
+    memcpy(losses, loss->data, (size_t)pass->n * sizeof *losses);
+    if (!fv_kernel()->all_finite(pass->n, losses))
+        return FV_FAIL(FV_ERR_NONFINITE, "the loss is not finite");
+    return fv_tape_backward(s->tape, loss, s->dy + pass->first);
+}
+
+static fv_status bad_gradient(const fv_params *params) {
+    for (int64_t i = 0; i < params->count; i++) {
+        const fv_param *p = params->item[i];
+        if (p->grad && !fv_kernel()->all_finite(p->numel, p->grad))
+            return FV_FAIL(FV_ERR_NONFINITE, "the gradient of %s is not finite", p->name);
+    }
+    return FV_FAIL(FV_ERR_NONFINITE, "the norm of the gradient is not finite");
+}
+
+fv_status fv_stepper_judge(fv_stepper *s, fv_stepper_result *out) {
+    double sum = 0.0;
+
+    for (int64_t i = 0; i < s->config.effective_batch; i++) sum += (double)s->losses[i];
+    out->loss_sum = sum;
+    out->loss = sum / (double)s->config.effective_batch;
+    out->grad_norm = fv_params_grad_norm(&s->config.model->params);
+    return isfinite(out->grad_norm) ? FV_OK : bad_gradient(&s->config.model->params);
+}
+
+void fv_stepper_commit(fv_stepper *s, double lr, const fv_stepper_result *result) {
+    fv_optimizer_step(s->config.optimizer, lr,
+                      fv_clip_factor(result->grad_norm, s->config.clip_grad));
+}
+
+fv_status fv_precision_resolve(const char *precision, bool *bf16, bool *emulated) {
+    const bool native = (fv_cpu_flags() & FV_CPU_AVX512_BF16) != 0;
+    const bool works = fv_backend()->supports(FV_BF16);
+
+    *bf16 = *emulated = false;
+    if (strcmp(precision, "bf16") == 0) {
+        if (!works)
+            return FV_FAIL(FV_ERR_CONFIG,
+                           "--precision bf16: %s has no bf16 matrix products (instruction set in "
+                           "use: %s); use --precision f32",
+                           fv_cpu_model(), fv_cpu_isa());
+        *bf16 = true;
+        *emulated = !native;
+    } else if (strcmp(precision, "auto") == 0) {
+        *bf16 = native && works;
+    } else if (strcmp(precision, "f32") != 0) {
+        return FV_FAIL(FV_ERR_CONFIG, "unknown precision '%s'; known: auto, f32, bf16", precision);
+    }
+    return FV_OK;
+}

@@ -1,0 +1,64 @@
+/* stepper.h - one update: forward and backward over the passes of an effective batch, then clipping
+ * and the optimiser.
+ *
+ * The effective batch is executed in passes of whole gradient chunks (core/tree.h), so that its result
+ * has the same bits for every split into passes.  Parameters change in fv_stepper_commit only, after
+ * every loss and the gradient are known to be finite; a failed update leaves no trace.  After the
+ * first two updates nothing is allocated. */
+#ifndef FV_TRAIN_STEPPER_H
+#define FV_TRAIN_STEPPER_H
+
+#include "models/model.h"
+#include "train/optimizer.h"
+
+typedef struct fv_stepper_config {
+    fv_model *model;         /* with gradients; not owned */
+    fv_optimizer *optimizer; /* of the model's parameters; not owned */
+    int64_t effective_batch; /* samples per update */
+    int64_t batch_size;      /* samples per pass, rounded up to whole chunks */
+    uint64_t seed;           /* of stochastic depth */
+    bool bf16;
+    float smoothing;  /* of the labels */
+    double clip_grad; /* largest gradient norm; 0 = no clipping */
+} fv_stepper_config;
+
+typedef struct fv_stepper_result {
+    double loss;      /* mean over the effective batch, summed in order of position */
+    double loss_sum;  /* the same before the division */
+    double grad_norm; /* before clipping */
+} fv_stepper_result;
+
+typedef struct fv_stepper fv_stepper;
+
+/* The caller frees *out with fv_stepper_destroy. */
+fv_status fv_stepper_create(const fv_stepper_config *config, fv_stepper **out);
+void fv_stepper_destroy(fv_stepper *stepper); /* NULL is fine */
+
+/* Samples of every pass but the last, which has the rest of the effective batch. */
+int64_t fv_stepper_pass_samples(const fv_stepper *stepper);
+
+/* Forward and backward of the n samples from position `first` of the effective batch on; passes come
+ * in order.  index is the update's number (random keys).  pixels [n,H,W,3], labels [n].
+ * check_finite stops at the first op with a non-finite value and names it; otherwise only the losses
+ * are looked at.  Errors: FV_ERR_NONFINITE, and what ops give. */
+typedef struct fv_stepper_pass {
+    uint32_t index;
+    int64_t first, n;
+    float *pixels;   /* only read */
+    int32_t *labels; /* only read */
+    bool check_finite;
+} fv_stepper_pass;
+fv_status fv_stepper_run(fv_stepper *stepper, const fv_stepper_pass *pass);
+
+/* After the last pass: the losses and the gradient's norm, or FV_ERR_NONFINITE naming the first
+ * parameter with a bad gradient.  Changes nothing. */
+fv_status fv_stepper_judge(fv_stepper *stepper, fv_stepper_result *out);
+
+/* Clips and applies the gradient.  Cannot fail. */
+void fv_stepper_commit(fv_stepper *stepper, double lr, const fv_stepper_result *result);
+
+/* "auto", "f32" or "bf16" to what this machine does.  bf16 without support is FV_ERR_CONFIG naming the
+ * CPU; *emulated is set when it works but slower than f32, for lack of bf16 dot products. */
+fv_status fv_precision_resolve(const char *precision, bool *bf16, bool *emulated);
+
+#endif

@@ -1,0 +1,246 @@
+#include "train/trainer.h"
+
+#include "core/alloc.h"
+#include "core/file.h"
+#include "core/kernels/kernels.h"
+#include "core/parallel.h"
+#include "train/trainer_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+#define MAX_AUTO_WORKERS 8
+
+double fv_train_lr(const fv_settings *s) {
+    if (s->lr > 0.0) return s->lr;
+    const double ratio = (double)(s->batch_size * s->grad_accum_steps) / (double)s->lr_base_size;
+    const bool adaptive = strstr(s->opt, "ada") || strstr(s->opt, "lamb");
+    const bool root = s->lr_base_scale[0] ? strcmp(s->lr_base_scale, "sqrt") == 0 : adaptive;
+    return s->lr_base * (root ? sqrt(ratio) : ratio);
+}
+
+/* ---- parts ---- */
+
+static fv_status set_precision(fv_trainer *t) {
+    bool emulated;
+
+    FV_TRY(fv_precision_resolve(t->settings->precision, &t->bf16, &emulated));
+    if (emulated)
+        fv_report_warning(t->report,
+                          "%s has no bf16 dot products: bf16 works but is emulated, f32 is faster",
+                          fv_cpu_model());
+    return FV_OK;
+}
+
+/* Pixel options of the command win over the model's own; they travel with the checkpoint. */
+static fv_status set_pixels(fv_trainer *t) {
+    const fv_settings *s = t->settings;
+    fv_model_input *in = &t->model->input;
+
+    for (int c = 0; c < 3; c++) {
+        if (s->mean.count == 3) in->mean[c] = (float)s->mean.v[c];
+        if (s->std.count == 3) in->std[c] = (float)s->std.v[c];
+    }
+    if (s->interpolation[0]) in->interpolation = s->interpolation;
+    if (s->crop_pct > 0.0) in->crop_pct = s->crop_pct;
+    t->preprocess =
+        (fv_preprocess){.img_h = in->height, .img_w = in->width, .crop_pct = in->crop_pct};
+    memcpy(t->preprocess.mean, in->mean, sizeof in->mean);
+    memcpy(t->preprocess.std, in->std, sizeof in->std);
+    FV_TRY(fv_interpolation_parse(in->interpolation, &t->preprocess.interpolation));
+    FV_TRY(fv_preprocess_check(&t->preprocess));
+
+    fv_augment_init(&t->augment);
+    for (int i = 0; i < 2; i++) {
+        if (s->scale.count == 2) t->augment.scale[i] = s->scale.v[i];
+        if (s->ratio.count == 2) t->augment.ratio[i] = s->ratio.v[i];
+    }
+    t->augment.hflip = s->hflip;
+    t->augment.vflip = s->vflip;
+    FV_TRY(fv_interpolation_parse(s->train_interpolation, &t->augment.interpolation));
+    return fv_augment_check(&t->augment);
+}
+
+static fv_status load_initial(fv_trainer *t) {
+    fv_checkpoint_files files;
+    fv_safetensors *st = NULL;
+
+    FV_TRY(fv_checkpoint_resolve(t->settings->initial_checkpoint, &t->arena, &files));
+    FV_TRY(fv_safetensors_open(files.weights, &st));
+    const fv_status status = fv_params_load(&t->model->params, st);
+    fv_safetensors_close(st);
+    return status;
+}
+
+static fv_status build_model(fv_trainer *t) {
+    const fv_settings *s = t->settings;
+    const int64_t n = t->train->n_classes;
+    const fv_model_config config = {.name = s->model,
+                                    .num_classes = s->num_classes ? s->num_classes : n,
+                                    .img_size = s->img_size,
+                                    .drop_path = s->drop_path,
+                                    .kwargs = s->model_kwargs,
+                                    .attention = s->attention,
+                                    .pool = s->pool,
+                                    .pos = s->pos,
+                                    .bf16 = t->bf16};
+
+    if (!s->model[0]) return FV_FAIL(FV_ERR_CONFIG, "train needs --model (see 'fovea models')");
+    if (config.num_classes != n)
+        return FV_FAIL(FV_ERR_CONFIG, "--num-classes %lld, but %s has %lld classes",
+                       (long long)config.num_classes, s->data_dir, (long long)n);
+    FV_TRY(fv_model_create(&config, true, &t->model));
+    FV_TRY(set_pixels(t));
+    fv_model_init(t->model, (uint64_t)s->seed);
+    return s->initial_checkpoint[0] && !t->resumed.folder ? load_initial(t) : FV_OK;
+}
+
+static fv_status build_optimizer(fv_trainer *t) {
+    const fv_settings *s = t->settings;
+    fv_optimizer_config config;
+
+    fv_optimizer_config_init(&config);
+    config.name = s->opt;
+    config.weight_decay = s->weight_decay;
+    config.momentum = s->momentum;
+    if (s->opt_betas.count == 2) {
+        config.beta1 = s->opt_betas.v[0];
+        config.beta2 = s->opt_betas.v[1];
+    }
+    if (s->opt_eps > 0.0) config.eps = s->opt_eps;
+    FV_TRY(fv_optimizer_create(&config, &t->model->params, &t->optimizer));
+    return fv_stepper_create(&(fv_stepper_config){.model = t->model,
+                                                  .optimizer = t->optimizer,
+                                                  .effective_batch = t->effective_batch,
+                                                  .batch_size = s->batch_size,
+                                                  .seed = (uint64_t)s->seed,
+                                                  .bf16 = t->bf16,
+                                                  .smoothing = (float)s->smoothing,
+                                                  .clip_grad = s->clip_grad},
+                             &t->stepper);
+}
+
+static fv_status build_loaders(fv_trainer *t) {
+    const fv_settings *s = t->settings;
+    const int cores = fv_threads_available();
+    const int most = cores < MAX_AUTO_WORKERS ? cores : MAX_AUTO_WORKERS;
+
+    t->workers = s->workers < 0 ? most : (int)s->workers;
+    t->order = fv_alloc((size_t)t->train->n_samples, sizeof *t->order);
+    if (!t->order) return FV_ERR_NOMEM;
+    FV_TRY(fv_loader_create(&(fv_loader_config){.dataset = t->train,
+                                                .preprocess = &t->preprocess,
+                                                .augment = &t->augment,
+                                                .seed = (uint64_t)s->seed,
+                                                .workers = t->workers,
+                                                .batch_size = fv_stepper_pass_samples(t->stepper),
+                                                .max_bad = s->max_bad},
+                            &t->loader));
+    const int64_t batch = s->validation_batch_size ? s->validation_batch_size : s->batch_size;
+    return fv_evaluator_create(&(fv_evaluator_config){.model = t->model,
+                                                      .dataset = t->val,
+                                                      .preprocess = &t->preprocess,
+                                                      .batch_size = batch,
+                                                      .workers = t->workers,
+                                                      .max_bad = s->max_bad},
+                               &t->evaluator);
+}
+
+/* Time counts epochs, or updates with --sched-on-updates.  As in timm the warm-up is part of the
+ * epochs, or comes before them with --warmup-prefix. */
+static void set_schedule(fv_trainer *t) {
+    const fv_settings *s = t->settings;
+    const int64_t unit = s->sched_on_updates ? t->updates_per_epoch : 1;
+
+    t->schedule = (fv_schedule){.base_lr = fv_train_lr(s),
+                                .lr_min = s->min_lr,
+                                .warmup_lr_init = s->warmup_lr,
+                                .cycle_mul = s->lr_cycle_mul,
+                                .cycle_decay = s->lr_cycle_decay,
+                                .t_initial = s->epochs * unit,
+                                .warmup_t = s->warmup_epochs * unit,
+                                .cycle_limit = s->lr_cycle_limit,
+                                .warmup_prefix = s->warmup_prefix};
+    t->epochs = fv_schedule_length(&t->schedule) / unit + s->cooldown_epochs;
+    t->stop_step = t->epochs * t->updates_per_epoch;
+    if (s->max_steps > 0 && s->max_steps < t->stop_step) t->stop_step = s->max_steps;
+}
+
+static void announce(const fv_trainer *t) {
+    fv_report_info(t->report, "model   %s, %.2f M parameters, %lldx%lld, %s", t->model->name,
+                   (double)fv_params_count(&t->model->params) / 1e6,
+                   (long long)t->model->input.height, (long long)t->model->input.width,
+                   t->bf16 ? "bf16" : "f32");
+    fv_report_info(t->report, "data    %s: %lld training, %lld validation images, %lld classes",
+                   t->settings->data_dir, (long long)t->train->n_samples,
+                   (long long)t->val->n_samples, (long long)t->train->n_classes);
+    fv_report_info(
+        t->report,
+        "run     %s: %lld epochs of %lld updates of %lld images, %d threads + %d loaders", t->out,
+        (long long)t->epochs, (long long)t->updates_per_epoch, (long long)t->effective_batch,
+        fv_threads(), t->workers);
+    if (t->resumed.folder)
+        fv_report_info(t->report, "resume  %s: epoch %lld, %lld updates done", t->resumed.folder,
+                       (long long)t->state.epoch, (long long)t->state.step);
+}
+
+/* ---- life ---- */
+
+static fv_status create(fv_trainer *t) {
+    FV_TRY(fv_trainer_find_run(t));
+    FV_TRY(set_precision(t));
+    FV_TRY(fv_trainer_open_data(t));
+    FV_TRY(build_model(t));
+    FV_TRY(build_optimizer(t));
+    FV_TRY(build_loaders(t));
+    set_schedule(t);
+    FV_TRY(fv_trainer_freeze(t));
+    if (t->resumed.folder) FV_TRY(fv_trainer_load(t));
+    if (!fv_trainer_finished(t)) t->state.final.exists = false; /* goes on as if never stopped */
+    FV_TRY(fv_folder_create(t->out));
+    FV_TRY(fv_trainer_write_info(t));
+    if (t->resumed.folder) FV_TRY(fv_trainer_settle(t));
+    const fv_run_state *s = &t->state;
+    FV_TRY(fv_run_log_open(t->out, s->final.exists ? s->final.summary_bytes : s->summary_bytes,
+                           s->final.exists ? s->final.log_bytes : s->log_bytes, &t->log));
+    t->state.summary_bytes = t->log.summary_bytes;
+    announce(t);
+    return FV_OK;
+}
+
+fv_status fv_trainer_create(const fv_settings *settings, const fv_report *report,
+                            fv_trainer **out) {
+    *out = NULL;
+    fv_trainer *t = fv_calloc(1, sizeof *t);
+    if (!t) return FV_ERR_NOMEM;
+    t->settings = settings;
+    t->report = report;
+    t->log = (fv_run_log){.summary = -1, .log = -1};
+    t->saved_step = -1;
+    const fv_status status = create(t);
+    if (status != FV_OK) {
+        fv_trainer_destroy(t);
+        return status;
+    }
+    *out = t;
+    return FV_OK;
+}
+
+void fv_trainer_destroy(fv_trainer *t) {
+    if (!t) return;
+    fv_run_log_close(&t->log);
+    fv_evaluator_destroy(t->evaluator);
+    fv_loader_destroy(t->loader);
+    fv_stepper_destroy(t->stepper);
+    fv_optimizer_destroy(t->optimizer);
+    fv_model_destroy(t->model);
+    fv_dataset_destroy(t->val);
+    fv_dataset_destroy(t->train);
+    fv_free(t->order);
+    fv_arena_destroy(&t->arena);
+    fv_free(t);
+}
+
+const fv_train_result *fv_trainer_result(const fv_trainer *t) { return &t->result; }
+
+const struct fv_model *fv_trainer_model(const fv_trainer *t) { return t->model; }
