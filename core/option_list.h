@@ -39,8 +39,10 @@
     INT(val, 500, 2, 10000000, SYNTH, "validation images of a synthetic set")                        \
     BOOL(force, false, SYNTH | NOT_SAVED, "replace a synthetic set of other parameters")             \
     /* model */                                                                                      \
-    STRING(model, "", NULL, TRAIN | BENCH, "model name, see 'fovea models' (timm: resnet50)")        \
-    MAP(model_kwargs, TRAIN | BENCH | SUMMARY, "constructor arguments, e.g. depth=6 num_heads=3")    \
+    STRING(model, "", NULL, TRAIN | CKPT | BENCH,                                                    \
+           "model name, see 'fovea models'; checkpoints know theirs (timm: resnet50)")               \
+    MAP(model_kwargs, TRAIN | CKPT | BENCH | SUMMARY,                                                \
+        "constructor arguments, e.g. depth=6 num_heads=3")                                           \
     MAP(attention, TRAIN | BENCH | SUMMARY, "token mixer, e.g. kind=sigmoid")                        \
     MAP(pool, TRAIN | BENCH | SUMMARY, "head pooling, e.g. kind=mean")                               \
     MAP(pos, TRAIN | BENCH | SUMMARY, "position embedding, e.g. kind=sincos")                        \
@@ -107,9 +109,11 @@
     /* results */                                                                                    \
     STRING(logits, "", NULL, EVAL, "write logits and sample names to this safetensors file")         \
     INT(topk, 5, 1, 1000000, PREDICT, "classes to print per image")                                  \
-    STRING(method, "lrp", NULL, EXPLAIN, "explanation methods, separated by commas")                 \
+    STRING(method, "lrp,gradient_x_input", NULL, EXPLAIN,                                            \
+           "explanation methods, separated by commas")                                               \
     STRING(methods, "lrp", NULL, FAITHFUL, "explanation methods, separated by commas")               \
-    INT(target, -1, -1, 1000000, EXPLAIN, "class to explain (-1 = the predicted one)")               \
+    STRING(target, "", NULL, EXPLAIN, "class to explain: index or name (empty: the predicted one)")  \
+    INT(count, 0, 0, 1000000, EXPLAIN, "images to take from each folder (0 = all)")                  \
     STRING(layer, "", NULL, EXPLAIN | FAITHFUL, "layer a method looks at (empty: its default)")      \
     INT(warmup, 5, 0, 1000000, BENCH, "steps before the clock starts")                               \
     INT(steps, 20, 1, 1000000, BENCH, "steps to measure")                                            \

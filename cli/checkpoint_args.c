@@ -1,0 +1,38 @@
+#include "cli/checkpoint_args.h"
+
+#include <stddef.h>
+
+static fv_status make_preprocess(const fv_settings *s, const fv_model_input *input,
+                                 fv_preprocess *out) {
+    *out =
+        (fv_preprocess){.img_h = input->height, .img_w = input->width, .crop_pct = input->crop_pct};
+    for (int c = 0; c < 3; c++) {
+        out->mean[c] = s->mean.count ? (float)s->mean.v[c] : input->mean[c];
+        out->std[c] = s->std.count ? (float)s->std.v[c] : input->std[c];
+    }
+    if (s->crop_pct > 0.0) out->crop_pct = s->crop_pct;
+    FV_TRY(fv_interpolation_parse(s->interpolation[0] ? s->interpolation : input->interpolation,
+                                  &out->interpolation));
+    return fv_preprocess_check(out);
+}
+
+fv_status fv_checkpoint_args_open(const fv_settings *s, const char *path, bool bf16,
+                                  fv_loaded *out) {
+    const fv_model_overrides overrides = {
+        .config = {.name = s->model[0] ? s->model : NULL,
+                   .kwargs = s->model_kwargs,
+                   .img_size = s->img_size,
+                   .bf16 = bf16},
+        .use_ema = s->use_ema,
+    };
+
+    *out = (fv_loaded){0};
+    FV_TRY(fv_model_open(path, &overrides, false, &out->model, &out->meta));
+    return make_preprocess(s, &out->model->input, &out->preprocess);
+}
+
+void fv_checkpoint_args_close(fv_loaded *loaded) {
+    fv_model_destroy(loaded->model);
+    fv_model_meta_destroy(&loaded->meta);
+    *loaded = (fv_loaded){0};
+}
