@@ -18,6 +18,7 @@
     X(prepend_token)  \
     X(add_pos)        \
     X(select_token)   \
+    X(slice_tokens)   \
     X(heads_split)    \
     X(heads_merge)    \
     X(matmul)         \
