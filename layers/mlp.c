@@ -1,0 +1,12 @@
+#include "layers/mlp.h"
+
+fv_status fv_mlp_init(fv_mlp *m, fv_scope scope, int64_t dim, int64_t hidden) {
+    m->path = scope.path;
+    FV_TRY(fv_linear_layer_init(&m->fc1, fv_scope_child(scope, "fc1"), dim, hidden, true));
+    return fv_linear_layer_init(&m->fc2, fv_scope_child(scope, "fc2"), hidden, dim, true);
+}
+
+fv_var *fv_mlp_forward(const fv_mlp *m, fv_var *x) {
+    fv_var *h = fv_linear_layer_forward_gelu(&m->fc1, x);        /* [...,hidden] */
+    return fv_tap(fv_linear_layer_forward(&m->fc2, h), m->path); /* [...,C] */
+}

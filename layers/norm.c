@@ -1,0 +1,19 @@
+#include "layers/norm.h"
+
+fv_status fv_norm_layer_init(fv_norm_layer *m, fv_scope scope, int64_t dim, float eps) {
+    *m = (fv_norm_layer){.path = scope.path, .eps = eps};
+    FV_TRY(fv_scope_param(scope, "weight", fv_shape_of(1, dim), (fv_init){FV_INIT_ONES, 0.0f},
+                          &m->weight));
+    return fv_scope_param(scope, "bias", fv_shape_of(1, dim), (fv_init){FV_INIT_ZEROS, 0.0f},
+                          &m->bias);
+}
+
+fv_var *fv_norm_layer_forward(const fv_norm_layer *m, fv_var *x) {
+    fv_tape *tape = x->tape;
+    const char *outer = fv_tape_scope(tape, m->path);
+    fv_var *y = fv_layernorm(x, fv_param_var(tape, m->weight), fv_param_var(tape, m->bias), m->eps,
+                             fv_product_dtype(tape));
+
+    fv_tape_scope(tape, outer);
+    return fv_tap(y, m->path);
+}
