@@ -12,21 +12,22 @@
 
 /* What the pixels must look like (timm's pretrained_cfg). */
 typedef struct fv_model_input {
-    int64_t height, width;      /* px */
+    int64_t height, width; /* px */
     float mean[3], std[3];
-    const char *interpolation;  /* "bicubic" or "bilinear" */
-    double crop_pct;            /* shorter side = floor(size / crop_pct) before the centre crop */
+    const char *interpolation; /* "bicubic" or "bilinear" */
+    double crop_pct;           /* shorter side = floor(size / crop_pct) before the centre crop */
 } fv_model_input;
 
 /* How a model is asked for.  Zero means the variant's own value. */
 typedef struct fv_model_config {
     const char *name;           /* e.g. "vit_tiny_patch16_224", with an optional ".tag" */
     int64_t num_classes;        /* 0: the variant's (1000; mini models 10) */
-    int64_t img_size;           /* 0: the variant's */
+    int64_t img_size;           /* px; 0: that of kwargs, else the variant's */
     double drop_path;           /* stochastic depth of the last block */
     const fv_value *kwargs;     /* model_kwargs, may be NULL; unknown keys are errors */
     const fv_value *attention;  /* attention.* group, may be NULL */
     const fv_value *pool, *pos; /* their groups, may be NULL */
+    bool bf16;                  /* also keep a bf16 copy of the values, for fv_step.bf16 */
 } fv_model_config;
 
 typedef struct fv_model fv_model;
@@ -36,7 +37,8 @@ typedef struct fv_family {
     const char *name; /* "vit" */
     /* Variant names of the family, in table order; NULL after the last. */
     const char *(*variant)(int i);
-    /* Declares parameters, fills model->input, num_classes, num_features, tokens, args, self. */
+    /* Declares parameters, fills everything in the model behind `name`; kwargs and the groups are
+     * already there, as copies.  Checks that all their keys are known. */
     fv_status (*build)(fv_model *model, const fv_model_config *cfg);
     /* x [B,H,W,3] f32 normalised -> logits [B,num_classes] f32. */
     fv_var *(*forward)(const fv_model *model, fv_var *x);
@@ -45,17 +47,24 @@ typedef struct fv_family {
 struct fv_model {
     fv_arena arena; /* holds everything below */
     const fv_family *family;
-    const char *name;      /* variant, without tag */
-    void *self;            /* the family's struct */
+    const char *name; /* variant, without tag */
+    void *self;       /* the family's struct */
     fv_params params;
     fv_model_input input;
     int64_t num_classes;
-    int64_t num_features;  /* width of the classifier's input */
-    int64_t tokens;        /* rows per sample of the widest matrix products */
-    int64_t grid_h, grid_w, prefix_tokens; /* layout of token tensors: prefix first, then the grid */
+    int64_t num_features; /* width of the classifier's input */
+    int64_t tokens;       /* rows per sample of the widest matrix products */
+    int64_t grid_h, grid_w,
+        prefix_tokens; /* layout of token tensors: prefix first, then the grid */
     double drop_path;
-    fv_value *args;        /* resolved constructor arguments, timm's names: model_args in config.json */
-    const char **feature_names; /* taps of the intermediate features, in order: "tokens", "blocks.0"... */
+    fv_value *kwargs, *attention, *pool, *pos; /* as asked for; NULL when empty */
+    fv_value *args; /* resolved constructor arguments, timm's names: model_args in config.json */
+    const char *global_pool; /* timm's name: "token" */
+    const char *first_conv;  /* path of the layer that reads pixels */
+    const char
+        *classifiers[2]; /* paths of the classifier layers; [1] NULL but for distilled models */
+    const char *
+        *feature_names; /* taps of the intermediate features, in order: "tokens", "blocks.0"... */
     int n_features;
 };
 
@@ -76,6 +85,14 @@ int64_t fv_model_chunk_samples(const fv_model *model);
 /* Every registered variant, in list order; NULL after the last. */
 const char *fv_model_name(int i);
 const fv_family *fv_model_family(const char *name); /* NULL: unknown */
+
+/* The first variant from list position *i on whose name matches an fnmatch(3) pattern; *i becomes the
+ * position behind it.  NULL when there is none.
+ *     for (int i = 0; (name = fv_model_match("vit_*", &i));) ... */
+const char *fv_model_match(const char *pattern, int *i);
+
+/* fv_model_create without memory for values: for listings, summaries and costs. */
+fv_status fv_model_describe(const fv_model_config *cfg, fv_model **out);
 
 /* Costs of one image, from a dry run. */
 typedef struct fv_model_cost {

@@ -1,0 +1,51 @@
+/* weights.h - models from and to files: a checkpoint or hub folder, a run folder or a bare .safetensors.
+ *
+ * config.json beside the weights has the form of timm's hub folders: {architecture, num_classes,
+ * num_features, global_pool, label_names, model_args, pretrained_cfg{input_size, mean, std,
+ * interpolation, crop_pct, ...}}; published folders load here, ours load in timm (mini models and token
+ * mixers other than mhsa aside, which timm does not know; the groups attention, pool and pos stand
+ * beside model_args and timm passes them over). */
+#ifndef FV_MODELS_WEIGHTS_H
+#define FV_MODELS_WEIGHTS_H
+
+#include "core/checkpoint.h"
+#include "models/model.h"
+
+typedef struct fv_model_overrides {
+    fv_model_config config; /* what is not zero goes before what the file says */
+    bool use_ema;           /* read model_ema.safetensors */
+} fv_model_overrides;
+
+/* What else the files say; independent of the model's life. */
+typedef struct fv_model_meta {
+    fv_arena arena;                 /* holds everything below */
+    fv_checkpoint_files files;      /* texts; NULL for what is not there */
+    const char *weights;            /* path of the file that was read */
+    fv_value *config;               /* config.json; NULL for a bare file */
+    const char *const *label_names; /* [n_labels] class names, NULL when unknown */
+    int64_t n_labels;               /* 0 or the model's num_classes */
+} fv_model_meta;
+
+/* Builds the model that path holds and reads its values.  The weights file's header is judged before
+ * anything else.  A bare file does not say what it is: overrides->config.name must; its number of
+ * classes is that of its classifier.  overrides may be NULL.  The caller destroys *out with
+ * fv_model_destroy and *meta with fv_model_meta_destroy; on error *out is NULL and *meta empty.
+ * Errors: FV_ERR_NOT_FOUND, FV_ERR_IO; FV_ERR_FORMAT (config.json, the weights file);  FV_ERR_SHAPE
+ * naming what is missing, unexpected or of another shape; FV_ERR_UNSUPPORTED (positions of another
+ * resolution); FV_ERR_CONFIG for what overrides ask for, or lack; FV_ERR_NOMEM. */
+fv_status fv_model_open(const char *path, const fv_model_overrides *overrides, bool want_grad,
+                        fv_model **out, fv_model_meta *meta);
+void fv_model_meta_destroy(fv_model_meta *meta); /* a zeroed one is fine */
+
+/* config.json of a model as a tree (NULL when memory runs out) or as text, in arena.  label_names
+ * [model->num_classes] may be NULL.  A pure function of its arguments. */
+fv_value *fv_model_config_tree(const fv_model *model, const char *const *label_names,
+                               fv_arena *arena);
+fv_status fv_model_config_json(const fv_model *model, const char *const *label_names,
+                               fv_arena *arena, char **text);
+
+/* Writes model.safetensors and config.json into a folder, which is created when needed: what
+ * fv_model_open reads back to the same bits. */
+fv_status fv_model_save(const fv_model *model, const char *const *label_names, const char *folder);
+
+#endif
