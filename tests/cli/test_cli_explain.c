@@ -1,0 +1,231 @@
+/* fovea explain: the files it writes, what it prints, and how it refuses. */
+#include "core/alloc.h"
+#include "core/file.h"
+#include "core/safetensors.h"
+#include "data/image.h"
+#include "models/weights.h"
+#include "tests/support/generator.h"
+#include "tests/support/picture.h"
+#include "tests/support/run_cli.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *const labels[] = {"ant", "bee", "cat", "dog",  "eel",
+                                     "fox", "gnu", "hen", "ibis", "jay"};
+
+/* A model folder and two pictures of one name in two folders. */
+static void enter(void) {
+    fv_model *model = NULL;
+
+    cli_enter();
+    cr_assert_eq(fv_model_create(&(fv_model_config){.name = "mini_vit"}, false, &model), FV_OK,
+                 "%s", fv_error_message());
+    fv_generate_params(&model->params, "");
+    cr_assert_eq(fv_model_save(model, labels, cli_path("model")), FV_OK, "%s", fv_error_message());
+    fv_model_destroy(model);
+    fv_image *pattern = test_pattern(40, 52);
+    mkdir(cli_path("a"), 0777);
+    mkdir(cli_path("b"), 0777);
+    cr_assert_eq(fv_image_save_png(pattern, cli_path("a/one.png")), FV_OK);
+    cr_assert_eq(fv_image_save_png(pattern, cli_path("b/one.png")), FV_OK);
+    fv_image_destroy(pattern);
+    test_write_picture(cli_path("b/two.jpg"), 32, 32, 200);
+    test_write(cli_path("b/notes.txt"), "no picture", 10);
+}
+
+TestSuite(cli_test_cli_explain, .init = enter, .fini = cli_leave);
+
+static void fails(int status, int wanted, const char *part) {
+    cr_expect_eq(status, wanted, "%d: %s%s", status, cli_out, cli_err);
+    cr_expect(cli_one_error(part), "expected '%s', got:\n%s%s", part, cli_out, cli_err);
+}
+
+static const char *text(const fv_value *map, const char *key) {
+    const fv_value *v = fv_value_find(map, key);
+    cr_assert(v && v->kind == FV_VALUE_STRING, "%s", key);
+    return v->text;
+}
+
+static double number(const fv_value *map, const char *key) {
+    const fv_value *v = fv_value_find(map, key);
+    cr_assert(v && (v->kind == FV_VALUE_INT || v->kind == FV_VALUE_REAL), "%s", key);
+    return v->real;
+}
+
+static void check_picture(const char *path) {
+    fv_image *image = NULL;
+
+    cr_assert_eq(fv_image_load(path, &image), FV_OK, "%s", fv_error_message());
+    cr_expect_eq(image->height, 224, "32 pixels, enlarged seven times");
+    cr_expect_eq(image->width, 224);
+    /* Every pixel of the map is a square of 7 x 7. */
+    for (int64_t y = 0; y < 224; y++)
+        for (int64_t x = 0; x < 224; x++)
+            cr_assert_eq(memcmp(image->pixels + 3 * (224 * y + x),
+                                image->pixels + 3 * (224 * (y / 7 * 7) + x / 7 * 7), 3),
+                         0);
+    fv_image_destroy(image);
+}
+
+/* The raw file says what the entry says, and its map is the sum over channels. */
+static void check_raw(const fv_value *entry) {
+    fv_safetensors *file = NULL;
+    fv_arena arena = {0};
+    fv_tensor map, relevance;
+
+    cr_assert_eq(fv_safetensors_open(text(entry, "raw"), &file), FV_OK, "%s", fv_error_message());
+    cr_assert_eq(fv_safetensors_load(file, "map", &arena, &map), FV_OK);
+    cr_assert_eq(fv_safetensors_load(file, "relevance", &arena, &relevance), FV_OK);
+    cr_assert_eq(fv_shape_numel(&map.shape), 32 * 32);
+    cr_assert_eq(fv_shape_numel(&relevance.shape), 3 * 32 * 32);
+    const float *m = map.data, *r = relevance.data;
+    for (int i = 0; i < 32 * 32; i++) cr_assert_eq(m[i], r[3 * i] + r[3 * i + 1] + r[3 * i + 2]);
+    cr_expect_str_eq(fv_safetensors_metadata(file, "model"), "mini_vit");
+    cr_expect_str_eq(fv_safetensors_metadata(file, "image"), text(entry, "image"));
+    cr_expect_str_eq(fv_safetensors_metadata(file, "method"), text(entry, "method"));
+    cr_expect_str_eq(fv_safetensors_metadata(file, "target_name"), text(entry, "target_name"));
+    const char *const keys[] = {"target",     "logit",  "probability", "conservation_error",
+                                "parameters", "ledger", "checkpoint"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        cr_expect_not_null(fv_safetensors_metadata(file, keys[i]), "%s", keys[i]);
+    fv_safetensors_close(file);
+    fv_arena_destroy(&arena);
+}
+
+Test(cli_test_cli_explain, writes_maps_of_both_methods_by_default) {
+    cr_assert_eq(cli_run("explain %s %s %s --out %s --json", cli_path("model"),
+                         cli_path("a/one.png"), cli_path("b"), cli_path("maps")),
+                 0, "%s", cli_err);
+    cr_expect_str_eq(cli_err, "");
+    const fv_value *list = cli_json();
+    cr_assert_not_null(list, "%s", cli_out);
+    cr_assert_eq(list->count, 6, "three images, two methods");
+    const fv_value *entry = list->first;
+    for (int i = 0; entry; entry = entry->next, i++) {
+        const bool lrp = i % 2 == 0;
+        cr_expect_str_eq(text(entry, "method"), lrp ? "lrp" : "gradient_x_input");
+        const int64_t target = fv_value_find(entry, "target")->integer;
+        cr_expect_str_eq(text(entry, "target_name"), labels[target]);
+        cr_expect_eq(fv_value_find(entry, "conservation_error")->kind == FV_VALUE_NULL, !lrp);
+        if (lrp) cr_expect_leq(number(entry, "conservation_error"), 1e-5);
+        cr_expect_eq(fv_value_find(entry, "ledger")->kind == FV_VALUE_NULL, !lrp);
+        check_picture(text(entry, "map"));
+        check_picture(text(entry, "overlay"));
+        check_raw(entry);
+    }
+    cr_expect(fv_file_exists(cli_path("maps/one_lrp_heat.png")));
+    cr_expect(fv_file_exists(cli_path("maps/one-2_lrp_overlay.png")), "a clash of names");
+    cr_expect(fv_file_exists(cli_path("maps/two_gradient_x_input.safetensors")));
+}
+
+Test(cli_test_cli_explain, target_by_name_and_index_is_the_same) {
+    const char *const targets[] = {"gnu", "6"};
+    uint8_t *bytes[2];
+    size_t n[2];
+
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(cli_run("explain %s %s --out %s --method lrp:cplrp --target %s",
+                             cli_path("model"), cli_path("a/one.png"), cli_path("maps"),
+                             targets[i]),
+                     0, "%s", cli_err);
+        cr_expect_not_null(strstr(cli_out, "6 gnu"), "%s", cli_out);
+        cr_assert_eq(
+            fv_file_read(cli_path("maps/one_lrp-cplrp.safetensors"), 1 << 20, &bytes[i], &n[i]),
+            FV_OK);
+    }
+    cr_expect_eq(n[0], n[1]);
+    cr_expect_eq(memcmp(bytes[0], bytes[1], n[0]), 0);
+    fv_free(bytes[0]);
+    fv_free(bytes[1]);
+}
+
+Test(cli_test_cli_explain, count_limits_a_folder) {
+    cr_assert_eq(cli_run("explain %s %s --out %s --count 1 --method lrp --json", cli_path("model"),
+                         cli_path("b"), cli_path("maps")),
+                 0, "%s", cli_err);
+    cr_assert_eq(cli_json()->count, 1);
+}
+
+Test(cli_test_cli_explain, usage_errors_are_2) {
+    const struct {
+        const char *arguments, *message;
+    } cases[] = {
+        {"--out %s/maps --method lpr", "unknown method 'lpr'"},
+        {"--out %s/maps --method lrp:x", "no variant 'x'"},
+        {"--out %s/maps --method lrp,lrp", "twice"},
+        {"--out %s/maps --target 10", "10 classes, 0 to 9"},
+        {"--out %s/maps --target -1", "does not exist"},
+        {"--out %s/maps --target gmu", "did you mean 'gnu'?"},
+        {"--out %s/maps --precision bf16", "f32 only"},
+        {"", "--out"},
+    };
+    char folder[256], arguments[512];
+
+    snprintf(folder, sizeof folder, "%s", cli_path("."));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *where = strstr(cases[i].arguments, "%s");
+        if (where)
+            snprintf(arguments, sizeof arguments, "--out %s%s", folder, where + 2);
+        else
+            arguments[0] = 0;
+        fails(cli_run("explain %s %s %s", cli_path("model"), cli_path("a/one.png"), arguments), 2,
+              cases[i].message);
+        cr_expect_not(fv_folder_exists(cli_path("maps")), "nothing was written");
+    }
+}
+
+Test(cli_test_cli_explain, missing_and_bad_files_are_1) {
+    const uint8_t torn[] = {0x89, 'P', 'N', 'G', 13, 10, 26, 10, 0, 0};
+
+    fails(cli_run("explain %s %s --out %s", cli_path("none"), cli_path("a/one.png"),
+                  cli_path("maps")),
+          1, "none: no such checkpoint");
+    fails(cli_run("explain %s %s --out %s", cli_path("model"), cli_path("a/none.png"),
+                  cli_path("maps")),
+          1, "none.png: no such image");
+    fails(cli_run("explain %s %s --out %s", cli_path("model"), cli_path("model"), cli_path("maps")),
+          1, "no .jpg, .jpeg or .png files");
+    fails(cli_run("explain %s %s --out %s", cli_path("model"), cli_path("b/notes.txt"),
+                  cli_path("maps")),
+          1, "notes.txt: ");
+    test_write(cli_path("torn.png"), torn, sizeof torn);
+    fails(cli_run("explain %s %s --out %s", cli_path("model"), cli_path("torn.png"),
+                  cli_path("maps")),
+          1, "torn.png: ");
+}
+
+/* A folder that cannot be written into is found before the checkpoint's model computes anything, and
+ * what lies there stays. */
+Test(cli_test_cli_explain, earlier_output_stays) {
+    uint8_t *bytes = NULL;
+    size_t n = 0;
+
+    test_write(cli_path("taken"), "mine", 4);
+    fails(cli_run("explain %s %s --out %s", cli_path("model"), cli_path("a/one.png"),
+                  cli_path("taken")),
+          1, "taken");
+    fails(cli_run("explain %s %s --out %s", cli_path("model"), cli_path("a/one.png"),
+                  cli_path("taken/below")),
+          1, "taken");
+    cr_assert_eq(fv_file_read(cli_path("taken"), 100, &bytes, &n), FV_OK);
+    cr_expect(n == 4 && memcmp(bytes, "mine", 4) == 0);
+    fv_free(bytes);
+
+    cr_assert_eq(cli_run("explain %s %s --out %s --method lrp", cli_path("model"),
+                         cli_path("a/one.png"), cli_path("maps")),
+                 0, "%s", cli_err);
+    struct stat before, after;
+    cr_assert_eq(stat(cli_path("maps/one_lrp.safetensors"), &before), 0);
+    test_write(cli_path("c/one.png"), "no picture", 10);
+    fails(cli_run("explain %s %s --out %s --method lrp", cli_path("model"), cli_path("c/one.png"),
+                  cli_path("maps")),
+          1, "c/one.png");
+    cr_assert_eq(stat(cli_path("maps/one_lrp.safetensors"), &after), 0);
+    cr_expect_eq(before.st_ino, after.st_ino);
+    cr_expect_eq(before.st_size, after.st_size);
+}
