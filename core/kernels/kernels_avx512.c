@@ -12,7 +12,7 @@
 /* Lanes of the vector at element i that exist. */
 static inline __mmask16 lanes(int64_t n, int64_t i) {
     const int64_t left = n - i;
-    return left >= LANES ? 0xffff : (__mmask16)(left > 0 ? (1u << left) - 1u : 0u);
+    return (__mmask16)(left >= LANES ? 0xffffu : left > 0 ? (1u << left) - 1u : 0u);
 }
 
 static inline __m512 load(__mmask16 k, const float *p) { return _mm512_maskz_loadu_ps(k, p); }
