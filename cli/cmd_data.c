@@ -150,8 +150,10 @@ static void print_side(const char *name, const fv_side_stats *side) {
 }
 
 static void print_split(const fv_dataset *ds, const fv_data_info *info) {
-    fv_print("%s: %" PRId64 " images, %.1f MB", ds->split, info->n_samples,
-             (double)info->n_bytes / 1e6);
+    const bool large = info->n_bytes >= 1000000;
+
+    fv_print("%s: %" PRId64 " images, %.1f %s", ds->split, info->n_samples,
+             (double)info->n_bytes / (large ? 1e6 : 1e3), large ? "MB" : "kB");
     if (info->n_probed > info->n_bad) {
         print_side("height", &info->height);
         print_side("width", &info->width);

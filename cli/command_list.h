@@ -3,6 +3,14 @@
 #define FV_CLI_COMMAND_LIST_H
 
 #define FV_COMMAND_LIST(X) \
+    X(train)               \
+    X(eval)                \
+    X(predict)             \
+    X(explain)             \
+    X(bench)               \
+    X(data)                \
+    X(models)              \
+    X(summary)             \
     X(options)             \
     X(info)
 

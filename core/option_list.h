@@ -39,7 +39,7 @@
     INT(val, 500, 2, 10000000, SYNTH, "validation images of a synthetic set")                        \
     BOOL(force, false, SYNTH | NOT_SAVED, "replace a synthetic set of other parameters")             \
     /* model */                                                                                      \
-    STRING(model, "", NULL, TRAIN | CKPT | BENCH,                                                    \
+    STRING(model, "", NULL, TRAIN | CKPT | BENCH | SUMMARY,                                          \
            "model name, see 'fovea models'; checkpoints know theirs (timm: resnet50)")               \
     MAP(model_kwargs, TRAIN | CKPT | BENCH | SUMMARY,                                                \
         "constructor arguments, e.g. depth=6 num_heads=3")                                           \

@@ -160,6 +160,9 @@ static fv_status run_batches(fv_evaluator *e, const fv_evaluate_options *options
     for (int64_t done = 1;; done++) {
         FV_TRY(fv_loader_next(e->loader, &batch));
         if (!batch) return FV_OK;
+        if (batch->n_bad > 0)
+            fv_report_warning(options->report, "left out: %s%s", batch->bad,
+                              batch->n_bad > 1 ? " (and more of this batch)" : "");
         const fv_status status = evaluate_batch(e, options, batch);
         fv_batch_release(e->loader, batch);
         FV_TRY(status);

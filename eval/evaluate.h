@@ -10,8 +10,8 @@
  *     for each epoch: status = fv_evaluator_run(evaluator, &options, &result);
  *     fv_evaluator_destroy(evaluator);
  *
- * The evaluator keeps its loader, and its tape when none is lent, between runs; the second run
- * allocates nothing. */
+ * The evaluator keeps its loader, and its tape when none is lent, between runs, of which
+ * the later ones allocate nothing but what decoders do. */
 #ifndef FV_EVAL_EVALUATE_H
 #define FV_EVAL_EVALUATE_H
 

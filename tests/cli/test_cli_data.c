@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-TestSuite(cli_test_cli_data, .init = cli_enter, .fini = cli_leave);
+TestSuite(cli_data, .init = cli_enter, .fini = cli_leave);
 
 static void make_set(void) {
     cr_assert_eq(
@@ -46,7 +46,7 @@ static const char *an_image(const char *class_name) {
     return path;
 }
 
-Test(cli_test_cli_data, synth_reports_and_info_counts) {
+Test(cli_data, synth_reports_and_info_counts) {
     make_set();
     cr_assert_not_null(strstr(cli_out, "12 training and 6 validation images"), "%s", cli_out);
     cr_assert_eq(cli_run("data info %s --json", cli_path("set")), 0, "%s", cli_err);
@@ -66,7 +66,7 @@ Test(cli_test_cli_data, synth_reports_and_info_counts) {
     cr_assert_not_null(strstr(cli_out, "validation: 6 images"), "%s", cli_out);
 }
 
-Test(cli_test_cli_data, synth_as_json_tells_whether_it_wrote) {
+Test(cli_data, synth_as_json_tells_whether_it_wrote) {
     make_set();
     cr_assert_eq(cli_run("data synth --out %s --classes 3 --size 32 --train 12 --val 6 --json",
                          cli_path("set")),
@@ -79,7 +79,7 @@ Test(cli_test_cli_data, synth_as_json_tells_whether_it_wrote) {
     cr_assert_eq(fv_value_find(v, "written")->integer, 0);
 }
 
-Test(cli_test_cli_data, another_set_is_not_overwritten) {
+Test(cli_data, another_set_is_not_overwritten) {
     struct stat before, after;
 
     make_set();
@@ -92,7 +92,7 @@ Test(cli_test_cli_data, another_set_is_not_overwritten) {
     cr_assert_eq(integer(cli_json(), "classes"), 3);
 }
 
-Test(cli_test_cli_data, verify_names_every_kind_of_damage) {
+Test(cli_data, verify_names_every_kind_of_damage) {
     make_set();
     cr_assert_eq(cli_run("data verify %s", cli_path("set")), 0, "%s", cli_err);
 
@@ -119,7 +119,7 @@ Test(cli_test_cli_data, verify_names_every_kind_of_damage) {
     fv_free(bytes);
 }
 
-Test(cli_test_cli_data, missing_and_empty_folders) {
+Test(cli_data, missing_and_empty_folders) {
     fails(cli_run("data info %s", cli_path("nothing")), 1, "nothing: no such folder");
     fails(cli_run("data info %s", cli_write("file", "x", 1)), 1, "file: no such folder");
     mkdir(cli_path("empty"), 0777);
@@ -130,7 +130,7 @@ Test(cli_test_cli_data, missing_and_empty_folders) {
     fails(cli_run("data info %s", cli_path("hollow")), 1, "no images");
 }
 
-Test(cli_test_cli_data, one_split_is_enough) {
+Test(cli_data, one_split_is_enough) {
     make_set();
     cr_assert_eq(fv_folder_remove(cli_path("set/validation")), FV_OK);
     cr_assert_eq(cli_run("data info %s --json", cli_path("set")), 0, "%s", cli_err);
@@ -139,7 +139,7 @@ Test(cli_test_cli_data, one_split_is_enough) {
     cr_assert_eq(integer(info, "validation"), 0);
 }
 
-Test(cli_test_cli_data, output_that_cannot_be_written) {
+Test(cli_data, output_that_cannot_be_written) {
     const char *file = cli_write("file", "keep", 4);
     char text[8] = "";
 
@@ -151,7 +151,7 @@ Test(cli_test_cli_data, output_that_cannot_be_written) {
     cr_assert_str_eq(text, "keep");
 }
 
-Test(cli_test_cli_data, usage) {
+Test(cli_data, usage) {
     fails(cli_run("data"), 2, "too few arguments");
     fails(cli_run("data vrify x"), 2, "did you mean 'verify'?");
     fails(cli_run("data info"), 2, "usage: fovea data info DIR");
