@@ -10,7 +10,8 @@
 static fv_tree make_tree(const fv_tape *tape, const fv_param *param, int64_t samples) {
     const fv_step *step = &tape->step;
     const int64_t total = step->total_samples > 0 ? step->total_samples : samples;
-    const int64_t chunk = step->chunk_samples > 0 ? step->chunk_samples : total;
+    const int64_t whole = total > 0 ? total : 1;
+    const int64_t chunk = step->chunk_samples > 0 ? step->chunk_samples : whole;
     fv_tree tree = {.grad = param->grad,
                     .first_chunk = step->first_sample / chunk,
                     .n_chunks = (samples + chunk - 1) / chunk,
@@ -70,8 +71,8 @@ static fv_status step_back(fv_tape *tape, fv_var *y) {
     }
     const fv_status status = op->backward(y, &y->grad, dx);
     use_read(tape, y);
-    fv_tape_end_op(tape);
-    return status;
+    const fv_status ended = fv_tape_end_op(tape);
+    return status != FV_OK ? status : ended;
 }
 
 fv_status fv_tape_backward(fv_tape *tape, fv_var *y, const float *dy) {
@@ -94,5 +95,6 @@ fv_status fv_tape_backward(fv_tape *tape, fv_var *y, const float *dy) {
         if (!(v->watch & FV_WATCH_GRAD)) v->grad = (fv_tensor){0};
     }
     fv_tape_store(tape, status);
+    tape->walked = status == FV_OK;
     return status;
 }
