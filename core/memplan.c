@@ -30,8 +30,9 @@ struct fv_memplan {
     record records[PLANS];
     record *current;
     uint64_t clock, history;
-    int32_t count; /* allocations of this step */
-    int replaying, fell_back;
+    int32_t count;    /* allocations of this step */
+    int32_t replayed; /* of them, those with a planned place */
+    int replaying, fell_back, stale;
     unsigned char *block;
     size_t block_bytes;
     fv_arena chunks;
@@ -126,9 +127,9 @@ void fv_memplan_begin(fv_memplan *plan, uint64_t key) {
     record *r = find_record(plan, key);
     r->last_used = ++plan->clock;
     plan->current = r;
-    plan->count = 0;
+    plan->count = plan->replayed = 0;
     plan->history = 0;
-    plan->fell_back = 0;
+    plan->fell_back = plan->stale = 0;
     fv_arena_rewind(&plan->chunks, (fv_arena_mark){0});
     if (r->solved && plan->block_bytes < r->block_bytes) {
         fv_free(plan->block);
@@ -175,7 +176,7 @@ void *fv_memplan_alloc(fv_memplan *plan, size_t bytes, int32_t *id) {
         const int32_t i = plan->count;
         if (i < r->count && r->entries[i].bytes == bytes &&
             r->entries[i].history == plan->history) {
-            plan->count++;
+            plan->replayed = ++plan->count;
             return plan->block + r->entries[i].offset;
         }
         fall_back(plan);
@@ -185,9 +186,16 @@ void *fv_memplan_alloc(fv_memplan *plan, size_t bytes, int32_t *id) {
     return fv_arena_alloc(&plan->chunks, bytes ? bytes : 1, 1);
 }
 
+/* A planned buffer keeps its place up to its recorded death only. */
+static void check_alive(fv_memplan *plan, int32_t id) {
+    if (id < plan->replayed && plan->current->entries[id].death < plan->replayed - 1)
+        plan->stale = 1;
+}
+
 void fv_memplan_use(fv_memplan *plan, int32_t id) {
     if (id < 0) return;
     mix(plan, (uint64_t)id + 1);
+    check_alive(plan, id);
     if (!plan->replaying && plan->current->entries[id].death < plan->count - 1)
         plan->current->entries[id].death = plan->count - 1;
 }
@@ -195,12 +203,19 @@ void fv_memplan_use(fv_memplan *plan, int32_t id) {
 void fv_memplan_keep(fv_memplan *plan, int32_t id) {
     if (id < 0) return;
     mix(plan, ((uint64_t)id + 1) << 32);
+    check_alive(plan, id);
     if (!plan->replaying) plan->current->entries[id].death = FOREVER;
 }
 
 void fv_memplan_event(fv_memplan *plan, uint64_t what) { mix(plan, what); }
 
+void fv_memplan_abandon(fv_memplan *plan) {
+    if (!plan->replaying) plan->fell_back = 1;
+}
+
 int fv_memplan_replaying(const fv_memplan *plan) { return plan->replaying; }
+
+int fv_memplan_stale(const fv_memplan *plan) { return plan->stale; }
 
 size_t fv_memplan_bytes(const fv_memplan *plan) {
     size_t bytes = plan->block_bytes;

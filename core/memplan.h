@@ -33,8 +33,16 @@ void fv_memplan_keep(fv_memplan *plan, int32_t id);
 /* A marker compared on replay, e.g. the op that is about to run. */
 void fv_memplan_event(fv_memplan *plan, uint64_t what);
 
+/* The step that is under way has not run to its end (a failure, a pass left out): if it is being
+ * recorded, the lifetimes are too short, and the next step of its kind records again. */
+void fv_memplan_abandon(fv_memplan *plan);
+
 /* True when this step still follows its record. */
 int fv_memplan_replaying(const fv_memplan *plan);
+
+/* True when this step used a buffer after its record had given the place away: it went on longer than
+ * the recorded one, and what it read is not what was written. */
+int fv_memplan_stale(const fv_memplan *plan);
 
 size_t fv_memplan_bytes(const fv_memplan *plan); /* held */
 

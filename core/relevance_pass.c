@@ -99,13 +99,14 @@ static fv_status step_back(fv_tape *tape, fv_var *y, fv_rule_fn *pick, void *use
         if (!rx[i].data) return FV_ERR_NOMEM;
     }
     for (int64_t b = 0; b < ledger->n_samples; b++) sinks[b] = sinks_of(ledger, b);
-    const fv_status status = y->op->relevance(y, &ry, rx, &rule);
+    fv_status status = y->op->relevance(y, &ry, rx, &rule);
     fv_memplan_use(tape->plan, y->buffer);
     fv_memplan_use(tape->plan, y->signal_buffer);
     for (int i = 0; i < y->n_saved; i++) fv_memplan_use(tape->plan, y->saved_buffer[i]);
     for (int i = 0; i < y->op->arity; i++)
         if (y->in[i]) fv_memplan_use(tape->plan, y->in[i]->buffer);
-    fv_tape_end_op(tape);
+    const fv_status ended = fv_tape_end_op(tape);
+    if (status == FV_OK) status = ended;
     if (status != FV_OK) return status;
     check_op(y, &ry, rx, ledger, sinks);
     for (int i = 0; i < y->op->arity; i++)

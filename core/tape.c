@@ -46,8 +46,13 @@ static uint64_t plan_key(const fv_tape *tape) {
 }
 
 void fv_tape_begin(fv_tape *tape, const fv_step *step) {
+    /* A step that failed, or was not walked back as the next one may be, does not show how long its
+     * buffers are needed.  Explained steps keep everything. */
+    if (tape->status != FV_OK || (tape->step.mode == FV_TRAIN && !tape->walked))
+        fv_memplan_abandon(tape->plan);
     tape->step = *step;
     tape->status = FV_OK;
+    tape->walked = false;
     tape->serial++;
     tape->next_layer = 0;
     tape->scope = "";
@@ -108,9 +113,11 @@ float *fv_tape_scratch(fv_tape *tape, int64_t n) {
     return p;
 }
 
-void fv_tape_end_op(fv_tape *tape) {
+fv_status fv_tape_end_op(fv_tape *tape) {
     for (int i = 0; i < tape->n_scratch; i++) fv_memplan_use(tape->plan, tape->scratch[i]);
     tape->n_scratch = 0;
+    if (!fv_memplan_stale(tape->plan)) return FV_OK;
+    return FV_FAIL(FV_ERR_INTERNAL, "the step reads a buffer that was not kept for it");
 }
 
 /* ---- variables ---- */
@@ -160,13 +167,18 @@ fv_var *fv_param_var(fv_tape *tape, fv_param *param) {
     return v;
 }
 
+/* Which passes walk back over an explained step, and how often, is not known in advance: its buffers
+ * stay. */
 static fv_status allocate(fv_tape *tape, fv_var *y) {
+    const bool keep = tape->step.mode == FV_EXPLAIN;
     const fv_tensor t = fv_var_tensor(y);
     y->data = fv_tape_buffer(tape, fv_tensor_bytes(&t), &y->buffer);
     if (!y->data) return FV_ERR_NOMEM;
+    if (keep) fv_memplan_keep(tape->plan, y->buffer);
     for (int i = 0; i < y->n_saved; i++) {
         y->saved[i].data = fv_tape_buffer(tape, fv_tensor_bytes(&y->saved[i]), &y->saved_buffer[i]);
         if (!y->saved[i].data) return FV_ERR_NOMEM;
+        if (keep) fv_memplan_keep(tape->plan, y->saved_buffer[i]);
     }
     return FV_OK;
 }
@@ -186,9 +198,10 @@ static fv_status compute(fv_tape *tape, fv_var *y) {
     if (tape->step.dry) return FV_OK;
     fv_memplan_event(tape->plan, (uint64_t)(uintptr_t)y->op);
     FV_TRY(allocate(tape, y));
-    const fv_status status = y->op->forward(y);
+    fv_status status = y->op->forward(y);
     use_all(tape, y);
-    fv_tape_end_op(tape);
+    const fv_status ended = fv_tape_end_op(tape);
+    if (status == FV_OK) status = ended;
     if (status == FV_OK && tape->step.check_finite && (y->dtype == FV_F32 || y->dtype == FV_BF16))
         return fv_check_finite(y, "output", y->data, y->dtype, numel);
     return status;

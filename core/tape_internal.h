@@ -33,6 +33,7 @@ struct fv_tape {
     int64_t n_watches;
     int32_t scratch[8]; /* buffers of the op that runs now */
     int n_scratch;
+    bool walked; /* a pass over this step has succeeded */
 };
 
 /* Stores the first failure, with the thread's message. */
@@ -41,8 +42,9 @@ void fv_tape_store(fv_tape *tape, fv_status status);
 /* A planned buffer; NULL stores FV_ERR_NOMEM. */
 void *fv_tape_buffer(fv_tape *tape, size_t bytes, int32_t *id);
 
-/* The op that held fv_tape_scratch buffers has returned. */
-void fv_tape_end_op(fv_tape *tape);
+/* The op has returned and its buffers are marked as used: gives up the fv_tape_scratch buffers.
+ * FV_ERR_INTERNAL when a buffer was read that the memory plan had given away. */
+fv_status fv_tape_end_op(fv_tape *tape);
 
 /* FV_ERR_NONFINITE naming op and layer when data has a NaN or infinity. */
 fv_status fv_check_finite(const fv_var *y, const char *what, const void *data, fv_dtype dtype,
