@@ -72,23 +72,41 @@ static fv_status load_initial(fv_trainer *t) {
     return status;
 }
 
+static fv_model_config model_config(const fv_trainer *t, int64_t num_classes) {
+    const fv_settings *s = t->settings;
+    return (fv_model_config){.name = s->model,
+                             .num_classes = num_classes,
+                             .img_size = s->img_size,
+                             .drop_path = s->drop_path,
+                             .kwargs = s->model_kwargs,
+                             .attention = s->attention,
+                             .pool = s->pool,
+                             .pos = s->pos,
+                             .bf16 = t->bf16};
+}
+
+/* What was asked for wrongly is told before any file is looked at. */
+static fv_status check_settings(const fv_trainer *t) {
+    const fv_settings *s = t->settings;
+    const fv_model_config config = model_config(t, s->num_classes);
+    fv_model *model = NULL;
+
+    if (!s->model[0]) return FV_FAIL(FV_ERR_CONFIG, "train needs --model (see 'fovea models')");
+    if (!s->data_dir[0])
+        return FV_FAIL(FV_ERR_CONFIG, "train needs --data-dir, the folder of the data set");
+    FV_TRY(fv_model_describe(&config, &model));
+    fv_model_destroy(model);
+    return FV_OK;
+}
+
 static fv_status build_model(fv_trainer *t) {
     const fv_settings *s = t->settings;
     const int64_t n = t->train->n_classes;
-    const fv_model_config config = {.name = s->model,
-                                    .num_classes = s->num_classes ? s->num_classes : n,
-                                    .img_size = s->img_size,
-                                    .drop_path = s->drop_path,
-                                    .kwargs = s->model_kwargs,
-                                    .attention = s->attention,
-                                    .pool = s->pool,
-                                    .pos = s->pos,
-                                    .bf16 = t->bf16};
+    const fv_model_config config = model_config(t, n);
 
-    if (!s->model[0]) return FV_FAIL(FV_ERR_CONFIG, "train needs --model (see 'fovea models')");
-    if (config.num_classes != n)
+    if (s->num_classes && s->num_classes != n)
         return FV_FAIL(FV_ERR_CONFIG, "--num-classes %lld, but %s has %lld classes",
-                       (long long)config.num_classes, s->data_dir, (long long)n);
+                       (long long)s->num_classes, s->data_dir, (long long)n);
     FV_TRY(fv_model_create(&config, true, &t->model));
     FV_TRY(set_pixels(t));
     fv_model_init(t->model, (uint64_t)s->seed);
@@ -189,6 +207,7 @@ static void announce(const fv_trainer *t) {
 static fv_status create(fv_trainer *t) {
     FV_TRY(fv_trainer_find_run(t));
     FV_TRY(set_precision(t));
+    FV_TRY(check_settings(t));
     FV_TRY(fv_trainer_open_data(t));
     FV_TRY(build_model(t));
     FV_TRY(build_optimizer(t));

@@ -45,8 +45,6 @@ static fv_status probe(const fv_dataset *set, int64_t max_bad) {
 fv_status fv_trainer_open_data(fv_trainer *t) {
     const fv_settings *s = t->settings;
 
-    if (!s->data_dir[0])
-        return FV_FAIL(FV_ERR_CONFIG, "train needs --data-dir, the folder of the data set");
     FV_TRY(fv_dataset_open(s->data_dir, s->train_split, NULL, &t->train));
     FV_TRY(fv_dataset_open(s->data_dir, s->val_split, NULL, &t->val));
     FV_TRY(same_classes(t->train, t->val));

@@ -1,0 +1,124 @@
+/* fovea train and fovea bench as a user runs them: kills, signals, exit codes, output. */
+#include "core/file.h"
+#include "core/rng.h"
+#include "tests/support/run_cli.h"
+#include "tests/support/run_files.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PROGRAM FOVEA_BINARY_DIR "/fovea"
+
+static void enter(void) {
+    cli_enter();
+    cr_assert_eq(
+        cli_run("data synth --out %s --classes 3 --size 32 --train 48 --val 12", cli_path("data")),
+        0, "%s", cli_err);
+}
+
+TestSuite(cli_train, .init = enter, .fini = cli_leave);
+
+/* A run of two epochs of six updates. */
+#define RUN                                                                                   \
+    "train --data-dir %s --out %s --model mini_vit --model-kwargs patch_size=8 embed_dim=16 " \
+    "num_heads=2 --epochs 2 --batch-size 8 --warmup-epochs 0 --lr 2e-3 --drop-path 0.2 "      \
+    "--checkpoint-steps 2 --log-interval 1 --precision f32 --workers 1 --threads 2 "
+
+static int train(const char *out, const char *more) {
+    return cli_run(RUN "%s", cli_path("data"), cli_path(out), more);
+}
+
+Test(cli_train, killed_at_random_moments_it_ends_with_the_same_bytes, .timeout = 500) {
+    cr_assert_eq(train("whole", ""), 0, "%s", cli_err);
+    for (uint32_t round = 0; round < 2; round++) {
+        const fv_rng_key key = {.purpose = FV_RNG_TEST, .step = round};
+        for (uint64_t kill = 0; kill < 10; kill++) {
+            const int ms = 100 + (int)fv_rng_below(&key, kill, 900);
+            if (cli_run_program("timeout", "-s KILL 0.%03d " PROGRAM " " RUN "--resume auto", ms,
+                                cli_path("data"), cli_path("run")) == 0)
+                break;
+        }
+        cr_assert_eq(train("run", "--resume auto"), 0, "%s", cli_err);
+        const char *difference = run_difference(cli_path("whole"), cli_path("run"), false);
+        cr_assert_null(difference, "%s", difference);
+        run_remove(cli_path("run"));
+    }
+}
+
+Test(cli_train, a_signal_writes_a_checkpoint) {
+    const int status =
+        cli_run_program("timeout", "--preserve-status -s TERM 2 " PROGRAM " " RUN "--epochs 100000",
+                        cli_path("data"), cli_path("run"));
+    cr_assert_eq(status, 143, "%d %s", status, cli_err);
+    cr_assert(strstr(cli_err, "interrupted"), "%s", cli_err);
+    if (!strstr(cli_err, "before the first step"))
+        cr_assert(fv_file_exists(cli_path("run/last/trainer.json")));
+}
+
+Test(cli_train, prints_one_json_value_and_few_lines_before_the_start) {
+    cr_assert_eq(train("run", "--json"), 0, "%s", cli_err);
+    const fv_value *v = cli_json();
+    cr_assert_not_null(v, "%s", cli_out);
+    static const char *const keys[] = {"epoch",     "train_loss",        "eval_top1",
+                                       "eval_top5", "images_per_second", "out"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        cr_expect_not_null(fv_value_find(v, keys[i]), "%s", keys[i]);
+    cr_assert_eq(fv_value_find(v, "epoch")->integer, 1);
+    cr_assert_str_eq(fv_value_find(v, "out")->text, cli_path("run"));
+
+    int lines = 0;
+    const char *first = strstr(cli_err, "Train: 0 [");
+    cr_assert_not_null(first, "%s", cli_err);
+    for (const char *p = cli_err; p < first; p++) lines += *p == '\n';
+    cr_assert_leq(lines, 12, "%s", cli_err);
+    cr_assert(strstr(cli_err, " * Acc@1 "), "%s", cli_err);
+}
+
+Test(cli_train, a_run_goes_on_with_its_own_settings) {
+    cr_assert_eq(train("run", "--max-steps 3"), 0, "%s", cli_err);
+    cr_assert_eq(train("whole", "--max-steps 5"), 0, "%s", cli_err);
+    cr_assert_eq(cli_run("train --resume auto --out %s --max-steps 5", cli_path("run")), 0, "%s",
+                 cli_err);
+    const char *difference = run_difference(cli_path("whole"), cli_path("run"), true);
+    cr_assert_null(difference, "%s", difference);
+    cr_assert_eq(cli_run("train --resume %s", cli_path("run")), 0, "%s", cli_err);
+    cr_assert(strstr(cli_err, "nothing to do"), "%s", cli_err);
+}
+
+Test(cli_train, exit_codes) {
+    cr_assert_eq(cli_run("train --data-dir %s --out %s", cli_path("data"), cli_path("x")), 2);
+    cr_assert(cli_one_error("--model"), "%s", cli_err);
+    cr_assert_eq(cli_run("train --model mini_vit --out %s", cli_path("x")), 2);
+    cr_assert(cli_one_error("--data-dir"), "%s", cli_err);
+    cr_assert_eq(cli_run("train --model mini_vit --data-dir /nowhere --out %s", cli_path("x")), 1);
+    cr_assert_eq(cli_run("train --resume /nowhere"), 1);
+    cr_assert_eq(cli_run("train --resume auto --model mini_vit --data-dir x"), 2);
+
+    cr_assert_eq(train("run", "--max-steps 1"), 0, "%s", cli_err);
+    cr_assert_eq(train("run", "--max-steps 1"), 1);
+    cr_assert(cli_one_error("--resume auto"), "%s", cli_err);
+    cr_assert_eq(train("run", "--resume auto --lr 1e-3"), 2);
+    cr_assert(cli_one_error("lr was 0.002 and is 0.001"), "%s", cli_err);
+}
+
+Test(cli_train, bench) {
+    cr_assert_eq(cli_run("bench train --model mini_vit --batch-size 4 --precision f32 --warmup 1 "
+                         "--steps 2 --json"),
+                 0, "%s", cli_err);
+    const fv_value *v = cli_json();
+    cr_assert_not_null(v, "%s", cli_out);
+    static const char *const keys[] = {"images_per_second", "gemm_peak_gflops",
+                                       "model_gflops_per_image", "mfu", "peak_rss_mb"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const fv_value *key = fv_value_find(v, keys[i]);
+        cr_assert(key && key->real > 0.0, "%s", keys[i]);
+    }
+    cr_assert_str_eq(fv_value_find(v, "precision")->text, "f32");
+    cr_assert_geq(fv_value_find(v, "threads")->integer, 1);
+
+    cr_assert_eq(cli_run("bench trian --model mini_vit"), 2);
+    cr_assert(cli_one_error("unknown bench 'trian'"), "%s", cli_err);
+    cr_assert_eq(cli_run("bench train"), 2);
+    cr_assert(cli_one_error("--model"), "%s", cli_err);
+}
