@@ -169,7 +169,7 @@ static int append(record *r, size_t bytes, uint64_t history) {
 void *fv_memplan_alloc(fv_memplan *plan, size_t bytes, int32_t *id) {
     record *r = plan->current;
 
-    bytes = (bytes + FV_ALIGN - 1) / FV_ALIGN * FV_ALIGN;
+    bytes = bytes ? (bytes + FV_ALIGN - 1) / FV_ALIGN * FV_ALIGN : FV_ALIGN;
     *id = plan->count;
     mix(plan, bytes);
     if (plan->replaying) {
@@ -183,7 +183,7 @@ void *fv_memplan_alloc(fv_memplan *plan, size_t bytes, int32_t *id) {
     }
     if (!append(r, bytes, plan->history)) return NULL;
     plan->count++;
-    return fv_arena_alloc(&plan->chunks, bytes ? bytes : 1, 1);
+    return fv_arena_alloc(&plan->chunks, bytes, 1);
 }
 
 /* A planned buffer keeps its place up to its recorded death only. */
