@@ -261,5 +261,3 @@ void fv_trainer_destroy(fv_trainer *t) {
 }
 
 const fv_train_result *fv_trainer_result(const fv_trainer *t) { return &t->result; }
-
-const struct fv_model *fv_trainer_model(const fv_trainer *t) { return t->model; }

@@ -51,8 +51,4 @@ void fv_trainer_destroy(fv_trainer *trainer); /* NULL is fine */
 /* Learning rate that the settings mean: lr, or lr_base scaled to the effective batch as timm does. */
 double fv_train_lr(const fv_settings *settings);
 
-/* What a test may look at between steps. */
-struct fv_model;
-const struct fv_model *fv_trainer_model(const fv_trainer *trainer);
-
 #endif
