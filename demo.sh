@@ -51,7 +51,7 @@ keep_json() {
 }
 
 # What lies in demo-out belongs to one configuration; that of another is moved aside, never mixed.
-stamp="$(cksum <configs/demo.yaml) $data_options"
+stamp="$(grep -v '^ *#' configs/demo.yaml | cksum) $data_options"
 if [ -d "$out" ] && [ "$(cat "$out/stamp" 2>/dev/null)" != "$stamp" ]; then
     old="old-$(date +%Y%m%d-%H%M%S)"
     mv "$out" "$out.$old"
