@@ -32,6 +32,9 @@ if(FOVEA_SANITIZE)
     add_compile_options(-fno-sanitize-recover=undefined)
   endif()
 endif()
+if(FOVEA_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link) # coverage for libFuzzer
+endif()
 
 # fovea_library(NAME SOURCES... ) with the project's warnings.
 function(fovea_library name)

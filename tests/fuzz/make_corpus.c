@@ -1,0 +1,226 @@
+/* make_corpus.c - writes the seeds of every corpus: small inputs of each kind, good and broken.
+ *
+ *     fovea-fuzz-corpus tests/fuzz/corpus
+ *
+ * Files a fuzzer has found lie beside them under other names. */
+#include "core/file.h"
+#include "core/option.h"
+#include "tests/golden/images_generated.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct seed {
+    const char *target, *name, *text; /* 0-terminated; \1 to \3 before an index file choose it */
+} seed;
+
+static const seed texts[] = {
+    {"json", "scalars", "[null, true, false, 0, -1, 9223372036854775807, 1.5e-300, \"\"]"},
+    {"json", "nested", "{\"a\": {\"b\": [1, [2, [3]]]}, \"c\": []}"},
+    {"json", "escapes", "\"\\u00e9\\n\\t\\\\\\\"\\/ \\ud83d\\ude00\""},
+    {"json", "big_integer", "[9223372036854775808, -9223372036854775809, 1e308]"},
+    {"json", "overflow", "[1e999]"},
+    {"json", "duplicate_key", "{\"a\": 1, \"a\": 2}"},
+    {"json", "bad_utf8", "\"\xff\xfe\""},
+    {"json", "zero_in_string", "\"a\\u0000b\""},
+    {"json", "trailing", "{} {}"},
+    {"json", "unterminated", "{\"a\": [1, 2"},
+    {"json", "state", "{\"epoch\": 3, \"step\": 1200, \"best\": 71.25, \"history\": [0.5, 0.25]}"},
+
+    {"yaml", "scalars", "[~, true, 0o17, 0xff, -3, 1e-3, .inf, -.inf, .nan, 'a', \"b\\n\", yes]"},
+    {"yaml", "blocks",
+     "a:\n  - 1\n  - b: {c: d}\n    e: |\n      two\n      lines\nf: >-\n  g\n  h\n"},
+    {"yaml", "alias", "base: &x {lr: 0.1, k: [1, 2]}\nother: *x\n"},
+    {"yaml", "alias_bomb",
+     "a: &a [0,0,0,0,0,0,0,0,0]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
+     "c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
+     "e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n"},
+    {"yaml", "alias_of_itself", "a: &a [*a]\n"},
+    {"yaml", "quotes", "'it''s': \"\\x41\\u00e9\\0\"\n? b\n: c\n"},
+    {"yaml", "tags", "!!str 12: !!int '3'\n"},
+    {"yaml", "list_as_key", "? [a, b]\n: c\n"},
+    {"yaml", "two_documents", "--- a\n--- b\n"},
+    {"yaml", "duplicate_key", "a: 1\na: 2\n"},
+    {"yaml", "tab", "a:\n\t- b\n"},
+    {"yaml", "comment_only", "# nothing\n"},
+    {"yaml", "bad_utf8", "a: \xc3\x28\n"},
+    {"yaml", "deep",
+     "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["},
+
+    {"boxes", "good", "name,left,top,right,bottom\na/1.png,1,2,5,6\nb/2.png,0,0,1.5,2.5\n"},
+    {"boxes", "twice", "name,left,top,right,bottom\na/1.png,1,2,5,6\na/1.png,2,2,5,6\n"},
+    {"boxes", "unknown_name", "name,left,top,right,bottom\nc/9.png,1,2,5,6\n"},
+    {"boxes", "too_few", "name,left,top,right,bottom\na/1.png,1,2,5\n"},
+    {"boxes", "no_number", "name,left,top,right,bottom\na/1.png,1,2,x,6\n"},
+    {"boxes", "not_finite", "name,left,top,right,bottom\na/1.png,nan,-inf,1e999,6\n"},
+    {"boxes", "carriage_returns", "name,left,top,right,bottom\r\na/1.png,1,2,5,6\r\n"},
+    {"boxes", "empty", ""},
+
+    {"tiny_imagenet", "wnids", "\3n01\nn02\nn03\n"},
+    {"tiny_imagenet", "wnids_missing", "\3n01\n"},
+    {"tiny_imagenet", "wnids_twice", "\3n01\nn02\nn01\n"},
+    {"tiny_imagenet", "annotations",
+     "\1"
+     "1.JPEG\tn01\t0\t0\t62\t57\n2.JPEG\tn02\n"},
+    {"tiny_imagenet", "annotations_unknown",
+     "\1"
+     "1.JPEG\tn09\t0\t0\t62\t57\n"},
+    {"tiny_imagenet", "annotations_missing_image",
+     "\1"
+     "9.JPEG\tn01\t0\t0\t62\t57\n"},
+    {"tiny_imagenet", "annotations_escape", "\1../../../../etc/passwd\tn01\n"},
+    {"tiny_imagenet", "annotations_bad_box",
+     "\1"
+     "1.JPEG\tn01\t0\t0\tx\t57\n"},
+    {"tiny_imagenet", "class_boxes", "\2n01_0.JPEG\t0\t1\t62\t57\n\nn01_1.JPEG\t0\t1\t62\t57\n"},
+    {"tiny_imagenet", "class_boxes_short", "\2n01_0.JPEG\t0\t1\t62\n"},
+};
+
+typedef struct command_seed {
+    const char *target, *name;
+    uint32_t commands;
+    const char *text;
+} command_seed;
+
+static const command_seed command_texts[] = {
+    {"settings", "train", FV_CMD_TRAIN,
+     "model: vit_tiny_patch16_224\nmodel_kwargs: {depth: 2, num_heads: 3}\nlr: 1e-3\n"
+     "opt_betas: [0.9, 0.95]\nscale: [0.2, 1]\nepochs: 7\nresume: auto\n"},
+    {"settings", "groups", FV_CMD_EVERY,
+     "attention:\n  kind: halo\n  halo: 3\npool: {kind: mean}\npos: {kind: sincos}\nout: ~\n"},
+    {"settings", "eval", FV_CMD_EVAL, "data_dir: \"/tmp/a b\"\nbatch_size: 0x10\nuse_ema: true\n"},
+    {"settings", "misspelt", FV_CMD_TRAIN, "weigth_decay: 0.1\n"},
+    {"settings", "wrong_type", FV_CMD_TRAIN, "epochs: many\n"},
+    {"settings", "out_of_range", FV_CMD_TRAIN, "smoothing: 1.5\nmean: [1, 2]\n"},
+    {"settings", "not_for_this", FV_CMD_EVAL, "lr: 0.1\n"},
+    {"settings", "list", FV_CMD_TRAIN, "[lr, 0.1]\n"},
+    {"settings", "nobody", 0, "lr: 0.1\n"},
+    {"option", "real", FV_CMD_TRAIN, "lr\n1e-3"},
+    {"option", "kebab", FV_CMD_TRAIN, "batch-size\n64"},
+    {"option", "dotted", FV_CMD_EVERY, "model_kwargs.stages.depth\n[2, 2, 6, 2]"},
+    {"option", "group", FV_CMD_TRAIN, "attention\n{kind: halo, halo: 3}"},
+    {"option", "reals", FV_CMD_TRAIN, "mean\n0.5,0.5,0.5"},
+    {"option", "text", FV_CMD_TRAIN, "out\na: b # \xc3\xa9 \x1b[31m"},
+    {"option", "choice", FV_CMD_TRAIN, "sched\nstep"},
+    {"option", "unknown", FV_CMD_TRAIN, "learning-rate\n1"},
+    {"option", "dots_only", FV_CMD_TRAIN, "model_kwargs..\n1"},
+};
+
+/* Headers of safetensors files, and the bytes of data behind them. */
+static const struct {
+    const char *name, *header;
+    size_t n_data;
+} safetensors[] = {
+    {"empty", "{}", 0},
+    {"two",
+     "{\"a\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]},"
+     "\"b\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[24,32]}}",
+     32},
+    {"every_type",
+     "{\"a\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[0,8]},"
+     "\"b\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[8,12]},"
+     "\"c\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[12,16]},"
+     "\"d\":{\"dtype\":\"I32\",\"shape\":[1],\"data_offsets\":[16,20]},"
+     "\"e\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[20,24]}}",
+     24},
+    {"metadata",
+     "{\"__metadata__\":{\"format\":\"pt\",\"x\":\"\"},"
+     "\"z\":{\"dtype\":\"U8\",\"shape\":[0,7],\"data_offsets\":[0,0]}}",
+     0},
+    {"metadata_number", "{\"__metadata__\":{\"format\":3}}", 0},
+    {"overlap",
+     "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},"
+     "\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[2,6]}}",
+     6},
+    {"hole", "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}", 2},
+    {"beyond", "{\"a\":{\"dtype\":\"U8\",\"shape\":[9],\"data_offsets\":[0,9]}}", 8},
+    {"backwards", "{\"a\":{\"dtype\":\"U8\",\"shape\":[9],\"data_offsets\":[9,0]}}", 9},
+    {"huge_shape",
+     "{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4],"
+     "\"data_offsets\":[0,0]}}",
+     0},
+    {"negative_shape", "{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4},
+    {"rank_7", "{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", 1},
+    {"unknown_type", "{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1},
+    {"no_object", "[1,2,3]   ", 0},
+    {"duplicate",
+     "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
+     "\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}",
+     2},
+};
+
+static const char *root;
+
+static int put(const char *target, const char *name, const void *bytes, size_t n_bytes) {
+    char path[1024];
+
+    snprintf(path, sizeof path, "%s/%s", root, target);
+    if (fv_folder_create(path) == FV_OK) {
+        snprintf(path, sizeof path, "%s/%s/%s", root, target, name);
+        if (fv_file_write(path, bytes, n_bytes) == FV_OK) return 0;
+    }
+    fprintf(stderr, "%s\n", fv_error_message());
+    return 1;
+}
+
+static int put_commands(const command_seed *s) {
+    uint8_t bytes[1024] = {(uint8_t)s->commands, (uint8_t)(s->commands >> 8)};
+    const size_t n = strlen(s->text);
+
+    memcpy(bytes + 2, s->text, n);
+    return put(s->target, s->name, bytes, n + 2);
+}
+
+static int put_safetensors(const char *name, size_t length, const char *header, size_t n_data) {
+    uint8_t bytes[1024];
+    const size_t n = strlen(header);
+
+    for (int i = 0; i < 8; i++) bytes[i] = (uint8_t)((uint64_t)length >> (8 * i));
+    memcpy(bytes + 8, header, n);
+    for (size_t i = 0; i < n_data; i++) bytes[8 + n + i] = (uint8_t)(i * 37 + 1);
+    return put("safetensors", name, bytes, 8 + n + n_data);
+}
+
+/* The pictures of the decoding tests, and of the first JPEG and PNG: cut short, and with a changed
+ * size in the header. */
+static int put_images(void) {
+    int failed = 0;
+
+    for (size_t i = 0; i < sizeof generated_files / sizeof *generated_files; i++) {
+        const uint8_t *bytes = generated_files[i].bytes;
+        const size_t n = generated_files[i].n_bytes;
+        const char *name = generated_files[i].name;
+        char cut[64];
+        failed += put("image", name, bytes, n);
+        if (strcmp(name, "jpeg_420") != 0 && strcmp(name, "png_rgb8") != 0) continue;
+        snprintf(cut, sizeof cut, "%s_cut", name);
+        failed += put("image", cut, bytes, n / 2);
+    }
+    static const uint8_t wide[] =
+        "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\x7f\xff\xff\xff\x7f\xff\xff\xff\x08\2\0\0\0";
+    failed += put("image", "png_header_only", wide, sizeof wide - 1);
+    failed += put("image", "gif", "GIF89a\1\0\1\0", 10);
+    return failed;
+}
+
+int main(int argc, char **argv) {
+    int failed = 0;
+
+    if (argc != 2) {
+        fprintf(stderr, "usage: fovea-fuzz-corpus FOLDER\n");
+        return 2;
+    }
+    root = argv[1];
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        failed += put(texts[i].target, texts[i].name, texts[i].text, strlen(texts[i].text));
+    for (size_t i = 0; i < sizeof command_texts / sizeof *command_texts; i++)
+        failed += put_commands(&command_texts[i]);
+    for (size_t i = 0; i < sizeof safetensors / sizeof *safetensors; i++)
+        failed += put_safetensors(safetensors[i].name, strlen(safetensors[i].header),
+                                  safetensors[i].header, safetensors[i].n_data);
+    failed += put_safetensors("long_header", (size_t)1 << 40, "{}", 0);
+    failed += put_safetensors("header_beyond_end", 100, "{}", 0);
+    failed += put("safetensors", "seven_bytes", "\2\0\0\0\0\0\0", 7);
+    failed += put_images();
+    return failed ? 1 : 0;
+}
