@@ -9,6 +9,12 @@
 static _Thread_local char message[MESSAGE_BYTES];
 static _Thread_local char where[128];
 
+/* Names and values from files end up in messages: they must not break lines or drive a terminal. */
+static void make_printable(char *s) {
+    for (; *s; s++)
+        if ((unsigned char)*s < ' ' || *s == 0x7f) *s = '?';
+}
+
 fv_status fv_error_set(fv_status code, const char *file, int line, const char *format, ...) {
     const char *base = strrchr(file, '/');
     va_list args;
@@ -17,6 +23,7 @@ fv_status fv_error_set(fv_status code, const char *file, int line, const char *f
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
+    make_printable(message);
     return code;
 }
 
@@ -29,6 +36,7 @@ fv_status fv_error_context(fv_status code, const char *format, ...) {
     int n = vsnprintf(message, sizeof message, format, args);
     va_end(args);
     if (n < 0) n = 0;
+    make_printable(message);
     if (n >= MESSAGE_BYTES) return code;
     const int m = snprintf(message + n, sizeof message - (size_t)n, ": %s", inner);
     if (m < 0) message[n] = '\0'; /* the message may be cut short, it cannot be lost */

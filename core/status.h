@@ -2,7 +2,8 @@
  *
  * FV_OK is 0.  The message of the latest failure sits in thread-local storage (fixed buffer, no
  * allocation); set it where the cause is known with FV_FAIL and add context (a path, a layer name)
- * on the way up with fv_error_context.  The library never prints, exits or aborts. */
+ * on the way up with fv_error_context.  A message is one line: control characters in it (from names
+ * and values of files) become '?'.  The library never prints, exits or aborts. */
 #ifndef FV_CORE_STATUS_H
 #define FV_CORE_STATUS_H
 

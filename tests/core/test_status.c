@@ -59,6 +59,13 @@ Test(core_status, long_messages_are_cut_short) {
     cr_expect_eq(fv_error_message()[0], 'x');
 }
 
+Test(core_status, messages_show_no_control_characters) {
+    FV_FAIL(FV_ERR_FORMAT, "tensor '%s'", "a\x1b[31m\nb\t\x7f \xc3\xa9");
+    cr_expect_str_eq(fv_error_message(), "tensor 'a?[31m?b?? \xc3\xa9'");
+    fv_error_context(FV_ERR_FORMAT, "%s", "two\nlines");
+    cr_expect_str_eq(fv_error_message(), "two?lines: tensor 'a?[31m?b?? \xc3\xa9'");
+}
+
 Test(core_status, every_code_has_its_own_text) {
 #define FV_X(name, text) FV_ERR_##name,
     static const fv_status codes[] = {FV_OK, FV_STATUS_LIST(FV_X)};
