@@ -1,4 +1,5 @@
-/* op.h - what an op is.  Included by core/ops/ only; layers see the builders in ops.h. */
+/* op.h - what an op is, for the ops, the passes and those who read a tape (costs, relevance rules);
+ * layers see the builders in ops.h only. */
 #ifndef FV_CORE_OP_H
 #define FV_CORE_OP_H
 
@@ -8,6 +9,8 @@
 #include "core/parallel.h"
 #include "core/tape.h"
 #include "core/tree.h"
+
+#include <math.h>
 
 /* Where the gradient of one input goes.  data NULL: nobody wants it.  Parameters (input i with bit i
  * of fv_op.params) get a tree: their gradient is handed over chunk by chunk (tree.h), data is NULL. */
@@ -117,6 +120,9 @@ fv_status fv_relevance_none(const fv_var *y, const fv_signal *ry, fv_signal rx[]
 
 /* sgn(z) with sgn(0) = +1, times eps, added to z */
 static inline float fv_stab(float z, float eps) { return z + (z >= 0.0f ? eps : -eps); }
+
+/* The relevance of an element a with modified gradient g.  A masked logit (-inf) counts as 0. */
+static inline float fv_times_activation(float g, float a) { return isinf(a) ? 0.0f : g * a; }
 
 /* Generic costs. */
 fv_cost fv_cost_elementwise(const fv_var *y);

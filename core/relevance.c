@@ -42,6 +42,7 @@ static void divide(const fv_var *y, const float *r, const fv_rule *rule, float *
         for (int64_t i = b * n; i < (b + 1) * n; i++) {
             const float d = fv_stab(z[i], rule->epsilon);
             s[i] = r[i] / d;
+            if (isinf(z[i])) continue; /* masked: s is 0 */
             eps += (double)s[i] * ((double)d - (double)z[i]);
         }
         fv_ledger_add(rule->ledger, FV_SINK_EPS, b, eps);
@@ -59,7 +60,7 @@ fv_status fv_relevance_epsilon(const fv_var *y, const fv_signal *ry, fv_signal r
         if (!rx[k].data) continue;
         const float *x = y->in[k]->data;
         const int64_t n = fv_shape_numel(&y->in[k]->shape);
-        for (int64_t i = 0; i < n; i++) rx[k].data[i] *= x[i];
+        for (int64_t i = 0; i < n; i++) rx[k].data[i] = fv_times_activation(rx[k].data[i], x[i]);
     }
     return FV_OK;
 }

@@ -16,7 +16,8 @@ static void convert(const fv_var *v, float *signal, fv_signal_kind from, fv_sign
 
     if (from == to) return;
     for (int64_t i = 0; i < n; i++)
-        signal[i] = to == FV_SIGNAL_R ? signal[i] * a[i] : signal[i] / fv_stab(a[i], CONVERT_EPS);
+        signal[i] = to == FV_SIGNAL_R ? fv_times_activation(signal[i], a[i])
+                                      : signal[i] / fv_stab(a[i], CONVERT_EPS);
 }
 
 /* Sum of the relevance of one sample, and of its absolute value. */
@@ -27,7 +28,8 @@ static double sample_sum(const fv_var *v, const float *signal, fv_signal_kind ki
     double sum = 0.0, magnitude = 0.0;
 
     for (int64_t i = 0; i < n; i++) {
-        const double r = kind == FV_SIGNAL_R ? (double)s[i] : (double)s[i] * (double)a[i];
+        double r = (double)s[i];
+        if (kind == FV_SIGNAL_GI) r = isinf(a[i]) ? 0.0 : r * (double)a[i];
         sum += r;
         magnitude += fabs(r);
     }
@@ -51,7 +53,7 @@ static void check_op(fv_var *y, const fv_signal *ry, const fv_signal rx[], fv_le
             if (rx[i].data) left -= sample_sum(y->in[i], rx[i].data, rx[i].kind, b, NULL);
         left -= sinks_of(ledger, b) - sinks[b];
         const double error = absolute > 0.0 ? fabs(left) / absolute : fabs(left);
-        if (!(error <= ledger->worst_op)) {
+        if (!isnan(ledger->worst_op) && !(error <= ledger->worst_op)) { /* a NaN stays */
             ledger->worst_op = error;
             ledger->worst_op_name = y->op->name;
             ledger->worst_op_scope = y->scope;

@@ -94,6 +94,12 @@ static fv_status forward(fv_explain_run *run, const fv_model *model, const float
     return fv_tape_status(run->tape);
 }
 
+/* The logits can be finite where the gradient overflows. */
+static fv_status check_finite(const fv_explanation *out) {
+    if (fv_kernel()->all_finite(3 * out->height * out->width, out->relevance)) return FV_OK;
+    return FV_FAIL(FV_ERR_NONFINITE, "the relevance of the pixels is not finite");
+}
+
 static fv_status check_account(const fv_explanation *out) {
     const fv_account *a = &out->account;
 
@@ -122,6 +128,7 @@ fv_status fv_explain(fv_tape *tape, const fv_model *model, const float *pixels,
     seed[out->target] = 1.0f;
     run.seed = seed;
     status = method->run(&run);
+    if (status == FV_OK) status = check_finite(out);
     if (status == FV_OK) status = check_account(out);
     for (int64_t i = 0; status == FV_OK && i < n; i++)
         out->map[i] = out->relevance[3 * i] + out->relevance[3 * i + 1] + out->relevance[3 * i + 2];
@@ -139,5 +146,6 @@ void fv_explanation_destroy(fv_explanation *e) {
 
 /* Not fmax: a NaN must not hide behind a number. */
 double fv_conservation_error(const fv_account *account) {
-    return account->end_to_end >= account->worst_op ? account->end_to_end : account->worst_op;
+    const double a = account->end_to_end, b = account->worst_op;
+    return isnan(a) || a >= b ? a : b;
 }

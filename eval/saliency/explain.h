@@ -53,8 +53,9 @@ fv_status fv_saliency_find(const char *text, const fv_saliency_method **method,
 const fv_saliency_method *fv_saliency_at(int i); /* in list order, NULL after the last */
 
 /* Explains pixels [H,W,3] (normalised) for class target, -1 = the most probable one.  The caller frees
- * *out with fv_explanation_destroy.  FV_ERR_CONFIG: no such class; FV_ERR_INTERNAL: a relevance
- * ledger that does not close to FV_ACCOUNT_TOLERANCE (the map is not given out). */
+ * *out with fv_explanation_destroy.  FV_ERR_CONFIG: no such class; FV_ERR_NONFINITE: logits or
+ * relevance that are not; FV_ERR_INTERNAL: a relevance ledger that does not close to
+ * FV_ACCOUNT_TOLERANCE.  A map is given out with FV_OK only. */
 #define FV_ACCOUNT_TOLERANCE 1e-4
 fv_status fv_explain(fv_tape *tape, const fv_model *model, const float *pixels,
                      const fv_saliency_method *method, const char *variant, int64_t target,

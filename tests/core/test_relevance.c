@@ -267,3 +267,76 @@ Test(core_relevance, constants_keep_their_share) {
     r = run(find("cross_entropy"), &r_eps);
     for (int64_t b = 0; b < SAMPLES; b++) expect_sink(&r, FV_SINK_DROP, b, (double)data.dy[b]);
 }
+
+/* ---- values that are not finite ---- */
+
+typedef fv_var *build_fn(fv_var *a, fv_var *b);
+
+static void pick(const fv_var *y, void *rule, fv_rule *out) {
+    (void)y;
+    *out = *(const fv_rule *)rule;
+}
+
+/* Relevance of build(a, b), all ones at its output, a and b [1,4]; the kind is the rule's. */
+static op_relevance walk(build_fn *build, float a[4], float b[4], const fv_rule *rule,
+                         double sinks[FV_SINK_COUNT]) {
+    const fv_shape shape = fv_shape_of(2, (int64_t)1, (int64_t)4);
+    const float start[4] = {1.0f, 1.0f, 1.0f, 1.0f};
+    op_relevance out = {.ledger = {.n_samples = 1}};
+    fv_tape *tape;
+
+    op_data_destroy(&data);
+    for (int s = 0; s < FV_SINK_COUNT; s++) out.ledger.sink[s] = &sinks[s];
+    cr_assert_eq(fv_tape_create(&tape), FV_OK);
+    fv_tape_begin(tape, &(fv_step){.mode = FV_EXPLAIN});
+    fv_var *va = fv_input(tape, &(fv_tensor){a, FV_F32, shape}, true);
+    fv_var *vb = fv_input(tape, &(fv_tensor){b, FV_F32, shape}, true);
+    fv_var *y = build(va, vb);
+    cr_assert_eq(fv_tape_relevance(tape, y, start, (int)rule->kind, pick, (void *)(uintptr_t)rule,
+                                   &out.ledger),
+                 FV_OK, "%s", fv_error_message());
+    const fv_var *from[] = {va, vb};
+    for (int k = 0; k < 2; k++) {
+        out.rx[k] = fv_arena_alloc(&data.arena, 4, sizeof(float));
+        cr_assert_not_null(out.rx[k]);
+        memcpy(out.rx[k], from[k]->relevance.data, 4 * sizeof(float));
+    }
+    fv_tape_destroy(tape);
+    return out;
+}
+
+static fv_var *add_softmax(fv_var *a, fv_var *b) {
+    return fv_add(fv_softmax(fv_scale(a, 1.0f)), b);
+}
+
+static fv_var *softmax_masked(fv_var *a, fv_var *mask) { return fv_softmax(fv_add(a, mask)); }
+
+/* A masked logit counts as 0 (0 times infinity is no relevance). */
+Test(core_relevance, masked_logits_take_nothing) {
+    float a[4] = {0.5f, -INFINITY, 1.5f, -1.0f}, b[4] = {0.1f, 0.2f, 0.3f, 0.4f};
+    float part[4] = {0.5f, 0.25f, 1.5f, -1.0f}, mask[4] = {0.0f, -INFINITY, 0.0f, 0.0f};
+    const fv_rule *rules[] = {&gi, &r_eps};
+    for (int k = 0; k < 4; k++) {
+        double sinks[FV_SINK_COUNT] = {0};
+        const op_relevance r = k < 2 ? walk(add_softmax, a, b, rules[k], sinks)
+                                     : walk(softmax_masked, part, mask, rules[k - 2], sinks);
+        cr_expect_leq(r.ledger.worst_op, 1e-5, "%g", r.ledger.worst_op);
+        for (int i = 0; i < 4; i++) cr_expect(isfinite(r.rx[0][i]), "%s %d", k % 2 ? "R" : "GI", i);
+        cr_expect_eq(r.rx[0][1], 0.0f);
+    }
+}
+
+static fv_var *add_scaled(fv_var *a, fv_var *b) {
+    fv_var *early = fv_scale(a, 2.0f);
+    return fv_add(early, fv_scale(b, 2.0f));
+}
+
+/* The op that breaks is not the last one that is looked at. */
+Test(core_relevance, a_broken_account_is_not_forgotten) {
+    float a[4] = {1.0f, 2.0f, 3.0f, 4.0f}, b[4] = {1.0f, NAN, 1.0f, 1.0f};
+    double sinks[FV_SINK_COUNT] = {0};
+    const op_relevance r = walk(add_scaled, a, b, &gi, sinks);
+
+    cr_expect(isnan(r.ledger.worst_op), "%g", r.ledger.worst_op);
+    cr_expect_str_eq(r.ledger.worst_op_name, "add");
+}

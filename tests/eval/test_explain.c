@@ -232,6 +232,30 @@ Test(eval_explain, class_out_of_range_and_nan_are_refused) {
     close_family(&f);
 }
 
+static fv_status overflow(fv_explain_run *run) {
+    run->out->relevance[5] = INFINITY;
+    return FV_OK;
+}
+
+/* The logits can be finite where what is derived from them is not. */
+Test(eval_explain, maps_that_are_not_finite_are_refused) {
+    const fv_saliency_method method = {.name = "overflow", .run = overflow};
+    family f;
+    fv_explanation e;
+
+    open_family(&f, "mini_vit");
+    cr_expect_eq(fv_explain(f.tape, f.model, f.images, &method, NULL, 0, &e), FV_ERR_NONFINITE);
+    cr_expect_null(e.map);
+    close_family(&f);
+}
+
+Test(eval_explain, an_account_without_a_number_is_the_worst) {
+    cr_expect(isnan(fv_conservation_error(&(fv_account){.end_to_end = NAN, .worst_op = 1e-7})));
+    cr_expect(isnan(fv_conservation_error(&(fv_account){.end_to_end = 1e-7, .worst_op = NAN})));
+    cr_expect_eq(fv_conservation_error(&(fv_account){.end_to_end = 2.0, .worst_op = 1.0}), 2.0);
+    cr_expect_eq(fv_conservation_error(&(fv_account){.end_to_end = 1.0, .worst_op = 2.0}), 2.0);
+}
+
 /* Every allocation on the way may fail: an ordinary error, nothing leaks. */
 Test(eval_explain, failing_allocations) {
     const fv_saliency_method *m;
