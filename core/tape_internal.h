@@ -1,4 +1,5 @@
-/* tape_internal.h - the tape's own state, shared by tape.c, gradient_pass.c and relevance_pass.c. */
+/* tape_internal.h - the tape's own state, shared by tape.c, the passes, and builders that name the
+ * nodes they compose. */
 #ifndef FV_CORE_TAPE_INTERNAL_H
 #define FV_CORE_TAPE_INTERNAL_H
 
