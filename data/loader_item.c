@@ -41,10 +41,10 @@ static void keep_message(fv_loader_outcome *out) {
 
 void fv_loader_item(const fv_loader_config *config, const fv_loader_epoch *epoch, int64_t position,
                     fv_loader_memory *memory, float *pixels, fv_loader_outcome *out) {
-    int64_t attempts = config->augment ? config->max_bad + 1 : 1;
+    const int64_t most = config->max_bad < epoch->n_order ? config->max_bad + 1 : epoch->n_order;
+    const int64_t attempts = config->augment ? most : 1;
 
     *out = (fv_loader_outcome){.left_out = true};
-    if (attempts > epoch->n_order) attempts = epoch->n_order;
     for (int64_t i = 0; i < attempts; i++) {
         const int64_t index = epoch->order[(position + i) % epoch->n_order];
         const fv_status status = load(config, epoch->epoch, index, memory, pixels);

@@ -393,3 +393,14 @@ Test(data_loader, every_failing_allocation_while_loading_is_reported) {
         cr_assert_eq(status, FV_ERR_NOMEM);
     }
 }
+
+/* The largest number there is must not wrap around. */
+Test(data_loader, any_number_of_bad_images_may_be_tolerated) {
+    static record all;
+    fv_loader *loader = create(0, 5, true, INT64_MAX);
+
+    start(loader, (fv_loader_epoch){0});
+    collect(loader, &all);
+    fv_loader_destroy(loader);
+    cr_expect_eq(memcmp(all.index, order, sizeof order), 0);
+}
