@@ -180,7 +180,8 @@ static void set_schedule(fv_trainer *t) {
                                 .cycle_limit = s->lr_cycle_limit,
                                 .warmup_prefix = s->warmup_prefix};
     t->epochs = fv_schedule_length(&t->schedule) / unit + s->cooldown_epochs;
-    t->stop_step = t->epochs * t->updates_per_epoch;
+    if (__builtin_mul_overflow(t->epochs, t->updates_per_epoch, &t->stop_step))
+        t->stop_step = INT64_MAX;
     if (s->max_steps > 0 && s->max_steps < t->stop_step) t->stop_step = s->max_steps;
 }
 
