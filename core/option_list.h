@@ -1,8 +1,8 @@
 /* option_list.h - every option of every command: one line each.
  *
  * The list makes struct fv_settings, the defaults, the keys of YAML files, the flags (--kebab-case),
- * --set, --print-config, --help and docs/options.md.  Names and defaults are timm's where timm has the
- * option; deviations say so in their help.
+ * --set, --print-config, --help and "fovea options".  Names and defaults are timm's where timm has
+ * the option; deviations say so in their help.
  *
  *   INT(name, default, min, max, commands, help)            int64_t
  *   REAL(name, default, min, max, commands, help)           double
@@ -27,7 +27,7 @@
            "YAML file with options; flags win over it")                                              \
     /* data */                                                                                       \
     STRING(data_dir, "", NULL, TRAIN | EVAL | FAITHFUL | ANALYZE | BENCH,                            \
-           "data set: a folder, an archive or a packed file")                                        \
+           "data set: an image folder or Tiny-ImageNet's own layout")                                \
     STRING(train_split, "train", NULL, TRAIN | BENCH, "split to train on")                           \
     STRING(val_split, "validation", NULL, TRAIN, "split to evaluate on between epochs")              \
     STRING(split, "validation", NULL, EVAL | FAITHFUL | ANALYZE, "split to read")                    \
@@ -43,9 +43,9 @@
            "model name, see 'fovea models'; checkpoints know theirs (timm: resnet50)")               \
     MAP(model_kwargs, TRAIN | CKPT | BENCH | SUMMARY,                                                \
         "constructor arguments, e.g. depth=6 num_heads=3")                                           \
-    MAP(attention, TRAIN | BENCH | SUMMARY, "token mixer, e.g. kind=sigmoid")                        \
-    MAP(pool, TRAIN | BENCH | SUMMARY, "head pooling, e.g. kind=mean")                               \
-    MAP(pos, TRAIN | BENCH | SUMMARY, "position embedding, e.g. kind=sincos")                        \
+    MAP(attention, TRAIN | BENCH | SUMMARY, "token mixer, e.g. kind=mhsa heads=6")                   \
+    MAP(pool, TRAIN | BENCH | SUMMARY, "head pooling, e.g. kind=cls")                                \
+    MAP(pos, TRAIN | BENCH | SUMMARY, "position embedding, e.g. kind=none")                          \
     INT(num_classes, 0, 0, 1000000, TRAIN | BENCH | SUMMARY, "classes (0 = from the data)")          \
     INT(img_size, 0, 0, 16384, TRAIN | CKPT | BENCH | SUMMARY, "image side in pixels (0 = model's)") \
     STRING(initial_checkpoint, "", NULL, TRAIN, "weights to start from")                             \
