@@ -10,7 +10,8 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#define MAX_DEPTH 8 /* folders in a class folder; also ends a circle of symbolic links */
+#define MAX_TEXT_BYTES ((size_t)1 << 30)
+#define MAX_DEPTH      8 /* folders in a class folder; also ends a circle of symbolic links */
 
 const char *fv_dataset_path(fv_dataset *ds, const char *a, const char *b) {
     return fv_arena_printf(&ds->arena, "%s/%s", a, b);
@@ -198,6 +199,21 @@ fv_status fv_dataset_add_box(fv_dataset *ds, int64_t sample, fv_box box) {
     boxes[s->n_boxes] = box;
     s->boxes = boxes;
     s->n_boxes++;
+    return FV_OK;
+}
+
+fv_status fv_dataset_read_text(const char *path, char **text) {
+    uint8_t *bytes = NULL;
+    size_t n_bytes = 0;
+
+    *text = NULL;
+    FV_TRY(fv_file_read(path, MAX_TEXT_BYTES, &bytes, &n_bytes));
+    const size_t n_text = strlen((const char *)bytes);
+    if (n_text != n_bytes) {
+        fv_free(bytes);
+        return FV_FAIL(FV_ERR_FORMAT, "%s: byte %zu is 0, not text", path, n_text);
+    }
+    *text = (char *)bytes;
     return FV_OK;
 }
 

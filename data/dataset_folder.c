@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-#define MAX_CSV_BYTES ((size_t)1 << 30)
-
 static fv_status has_folder(const char *root, const char *name, bool *found) {
     fv_arena arena = {0};
     const char *path = fv_arena_printf(&arena, "%s/%s", root, name);
@@ -107,15 +105,14 @@ static fv_status parse_boxes(fv_dataset *ds, const char *path, char *text) {
 }
 
 static fv_status read_boxes(fv_dataset *ds, const char *base) {
-    uint8_t *bytes = NULL;
-    size_t n_bytes = 0;
+    char *text = NULL;
     const char *path = fv_dataset_path(ds, base, "boxes.csv");
 
     if (!path) return FV_ERR_NOMEM;
     if (!fv_file_exists(path)) return FV_OK;
-    fv_status status = fv_file_read(path, MAX_CSV_BYTES, &bytes, &n_bytes);
-    if (status == FV_OK) status = parse_boxes(ds, path, (char *)bytes);
-    fv_free(bytes);
+    fv_status status = fv_dataset_read_text(path, &text);
+    if (status == FV_OK) status = parse_boxes(ds, path, text);
+    fv_free(text);
     return status;
 }
 

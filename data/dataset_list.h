@@ -48,6 +48,10 @@ int64_t fv_dataset_index_find(const fv_dataset *dataset, const fv_dataset_index 
 /* Gives a sample one more box. */
 fv_status fv_dataset_add_box(fv_dataset *dataset, int64_t sample, fv_box box);
 
+/* Reads an index file as 0-terminated text; the caller frees it with fv_free.  A 0 byte inside (a torn
+ * copy) is FV_ERR_FORMAT: what follows it would be lost without a word. */
+fv_status fv_dataset_read_text(const char *path, char **text);
+
 /* The next line of a 0-terminated text that is cut up in place (line ends go); NULL at the end. */
 char *fv_dataset_next_line(char **text);
 

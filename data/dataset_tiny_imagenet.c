@@ -11,8 +11,6 @@
 
 #include <string.h>
 
-#define MAX_TEXT_BYTES ((size_t)1 << 28)
-
 static fv_status detect(const char *root, bool *found) {
     fv_arena arena = {0};
     fv_names names = {0};
@@ -37,11 +35,6 @@ cleanup:
     fv_names_free(&names);
     fv_arena_destroy(&arena);
     return status;
-}
-
-static fv_status read_text(const char *path, uint8_t **text) {
-    size_t n_bytes = 0;
-    return fv_file_read(path, MAX_TEXT_BYTES, text, &n_bytes);
 }
 
 /* The pixels at the right and bottom edges belong to the box. */
@@ -89,14 +82,14 @@ static fv_status open_train(fv_dataset *ds, const char *train) {
     for (int64_t c = 0; c < ds->n_classes; c++) {
         const char *wnid = ds->class_names[c];
         const int64_t begin = ds->n_samples;
-        uint8_t *text = NULL;
+        char *text = NULL;
 
         FV_TRY(fv_dataset_add_folder(ds, train, wnid, (int32_t)c));
         const char *path = fv_arena_printf(&ds->arena, "%s/%s/%s_boxes.txt", train, wnid, wnid);
         if (!path) return FV_ERR_NOMEM;
         if (!fv_file_exists(path)) continue;
-        fv_status status = read_text(path, &text);
-        if (status == FV_OK) status = parse_class_boxes(ds, begin, path, wnid, (char *)text);
+        fv_status status = fv_dataset_read_text(path, &text);
+        if (status == FV_OK) status = parse_class_boxes(ds, begin, path, wnid, text);
         fv_free(text);
         FV_TRY(status);
     }
@@ -126,35 +119,35 @@ static fv_status parse_annotation(fv_dataset *ds, const char *images, const char
 }
 
 static fv_status open_validation(fv_dataset *ds) {
-    uint8_t *bytes = NULL;
+    char *whole = NULL;
     int line_number = 0;
     const char *path = fv_dataset_path(ds, ds->root, "val/val_annotations.txt");
     const char *images = fv_dataset_path(ds, ds->root, "val/images");
 
     if (!path || !images) return FV_ERR_NOMEM;
-    fv_status status = read_text(path, &bytes);
-    char *text = (char *)bytes;
+    fv_status status = fv_dataset_read_text(path, &whole);
+    char *text = whole;
     for (char *line; status == FV_OK && (line = fv_dataset_next_line(&text));) {
         line_number++;
         if (*line) status = parse_annotation(ds, images, path, line_number, line);
     }
-    fv_free(bytes);
+    fv_free(whole);
     return status;
 }
 
-/* Classes from wnids.txt, for a copy without train/. */
-static fv_status read_wnids(fv_dataset *ds) {
-    uint8_t *bytes = NULL;
+/* Classes from wnids.txt, sorted, for a copy without train/. */
+static fv_status read_wnids(fv_dataset *ds, fv_class_order order) {
+    char *whole = NULL;
     int64_t n_lines = 1;
     const char *path = fv_dataset_path(ds, ds->root, "wnids.txt");
 
     if (!path) return FV_ERR_NOMEM;
-    fv_status status = read_text(path, &bytes);
+    fv_status status = fv_dataset_read_text(path, &whole);
     if (status != FV_OK) return status;
-    for (const char *p = (const char *)bytes; *p; p++) n_lines += *p == '\n';
+    for (const char *p = whole; *p; p++) n_lines += *p == '\n';
     ds->class_names = fv_calloc((size_t)n_lines, sizeof *ds->class_names);
     if (!ds->class_names) status = FV_ERR_NOMEM;
-    char *text = (char *)bytes;
+    char *text = whole;
     for (char *line; status == FV_OK && (line = fv_dataset_next_line(&text));) {
         if (*line == 0) continue;
         const char *name = fv_arena_strdup(&ds->arena, line);
@@ -163,7 +156,11 @@ static fv_status read_wnids(fv_dataset *ds) {
         else
             status = FV_ERR_NOMEM;
     }
-    fv_free(bytes);
+    fv_free(whole);
+    fv_dataset_sort_classes(ds, order);
+    for (int64_t i = 1; i < ds->n_classes && status == FV_OK; i++)
+        if (strcmp(ds->class_names[i - 1], ds->class_names[i]) == 0)
+            status = FV_FAIL(FV_ERR_FORMAT, "%s: class %s twice", path, ds->class_names[i]);
     return status;
 }
 
@@ -175,8 +172,7 @@ static fv_status open_tiny(fv_dataset *ds, const char *split, const fv_dataset_o
     if (fv_folder_exists(train)) {
         FV_TRY(fv_dataset_read_classes(ds, train, options->class_order));
     } else {
-        FV_TRY(read_wnids(ds));
-        fv_dataset_sort_classes(ds, options->class_order);
+        FV_TRY(read_wnids(ds, options->class_order));
     }
     if (ds->n_classes == 0)
         return FV_FAIL(FV_ERR_FORMAT, "%s: no class folders; expected %s", train,

@@ -237,6 +237,11 @@ Test(data_dataset, damage_in_tiny_imagenet_is_named) {
     refused(root, "train", FV_ERR_FORMAT, "n1_boxes.txt:1");
     text("val/val_annotations.txt", "");
     refused(root, "val", FV_ERR_FORMAT, "no images");
+    test_write(in_root("val/val_annotations.txt"), "val_1.JPEG\tn2\n\0\0\0", 17);
+    refused(root, "val", FV_ERR_FORMAT, "byte 14 is 0");
+    cr_assert_eq(fv_folder_remove(in_root("train")), FV_OK);
+    text("wnids.txt", "n1\nn2\nn1\n");
+    refused(root, "val", FV_ERR_FORMAT, "class n1 twice");
 }
 
 Test(data_dataset, hash_tells_sets_apart_but_not_places) {

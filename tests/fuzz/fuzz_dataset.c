@@ -18,6 +18,8 @@ static void open_split(const char *name, const char *split) {
         return;
     }
     FUZZ_REQUIRE(ds->n_samples > 0 && ds->n_classes > 0);
+    for (int64_t i = 1; i < ds->n_classes; i++)
+        FUZZ_REQUIRE(strcmp(ds->class_names[i - 1], ds->class_names[i]) < 0);
     for (int64_t i = 0; i < ds->n_samples; i++) {
         const fv_sample *s = &ds->samples[i];
         FUZZ_REQUIRE(s->label >= 0 && s->label < ds->n_classes);
