@@ -21,8 +21,6 @@ typedef struct fv_grad {
     const fv_tree *tree;
 } fv_grad;
 
-static inline bool fv_grad_wanted(const fv_grad *g) { return g->data || g->tree; }
-
 /* Stores n f32 values at element offset of a non-parameter gradient, converting or adding. */
 void fv_grad_store(const fv_grad *g, int64_t offset, int64_t n, const float *values);
 

@@ -292,18 +292,11 @@ fv_var *fv_keep(fv_var *x) {
     return x;
 }
 
-fv_var *fv_keep_grad(fv_var *x) {
-    x->watch |= FV_WATCH_GRAD;
-    return x;
-}
-
 /* ---- the record ---- */
 
 int64_t fv_tape_count(const fv_tape *tape) { return tape->n_vars; }
 
 fv_var *fv_tape_at(const fv_tape *tape, int64_t i) { return tape->vars[i]; }
-
-size_t fv_tape_bytes(const fv_tape *tape) { return fv_memplan_bytes(tape->plan); }
 
 int64_t fv_dim(const fv_var *x, int axis) {
     return x->shape.dim[axis < 0 ? axis + x->shape.rank : axis];

@@ -109,8 +109,6 @@ fv_var *fv_tap(fv_var *x, const char *name);
 fv_var *fv_tape_find(const fv_tape *tape, const char *name);
 /* Keeps the value of x readable until the next step.  Returns x. */
 fv_var *fv_keep(fv_var *x);
-/* The same for its gradient. */
-fv_var *fv_keep_grad(fv_var *x);
 
 /* ---- passes ---- */
 /* Gradient of sum(dy * y): fills grad of variables that need one and of parameters.  dy is f32 of y's
@@ -131,7 +129,6 @@ float *fv_tape_scratch(fv_tape *tape, int64_t n);
 /* ---- the record ---- */
 int64_t fv_tape_count(const fv_tape *tape); /* variables, leaves included */
 fv_var *fv_tape_at(const fv_tape *tape, int64_t i);
-size_t fv_tape_bytes(const fv_tape *tape); /* memory held for variables and buffers */
 
 /* ---- shapes ---- */
 int64_t fv_dim(const fv_var *x, int axis); /* negative axes count from the end */

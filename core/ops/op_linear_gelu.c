@@ -2,6 +2,7 @@
  * it is in cache.  z is saved for backward, dz = dy gelu'(z); in FV_INFER it is written nowhere.
  * The composed form gelu(linear(x)) is the oracle in tests and what FV_EXPLAIN uses. */
 #include "core/ops/linear_product.h"
+#include "core/ops/row.h"
 
 static fv_status shape(fv_var *y) {
     FV_TRY(fv_linear_shape(y));
@@ -21,20 +22,13 @@ typedef struct gelu_args {
     int64_t columns;
 } gelu_args;
 
-/* n values at element i as f32: in place, or through a row buffer. */
-static const float *read_row(const void *base, fv_dtype dtype, int64_t i, int64_t n, float *row) {
-    if (dtype == FV_F32) return (const float *)base + i;
-    fv_kernel()->from_bf16(n, (const fv_bf16 *)base + i, row);
-    return row;
-}
-
 static void gelu_tile(fv_span rows, fv_span cols, void *arg) {
     const gelu_args *a = arg;
     float *row = a->dtype == FV_BF16 ? fv_scratch((size_t)cols.count * sizeof(float)) : NULL;
 
     for (int64_t r = rows.first; r < rows.first + rows.count; r++) {
         const int64_t i = r * a->columns + cols.first;
-        const float *z = read_row(a->z, a->dtype, i, cols.count, row);
+        const float *z = fv_row_read(a->z, a->dtype, i, cols.count, row);
         if (a->dtype == FV_F32) {
             fv_kernel()->gelu(cols.count, z, (float *)a->out + i);
         } else {
@@ -60,8 +54,8 @@ static void gelu_backward_rows(int64_t first, int64_t count, void *arg) {
 
     for (int64_t r = first; r < first + count; r++) {
         const int64_t i = r * n;
-        const float *z = read_row(a->z, a->dtype, i, n, scratch);
-        const float *dy = read_row(a->dy, a->dy_dtype, i, n, scratch + n);
+        const float *z = fv_row_read(a->z, a->dtype, i, n, scratch);
+        const float *dy = fv_row_read(a->dy, a->dy_dtype, i, n, scratch + n);
         if (a->dtype == FV_F32) {
             fv_kernel()->gelu_backward(n, z, dy, (float *)a->out + i);
         } else {
