@@ -2,12 +2,12 @@
 
 #include "cli/interrupt.h"
 #include "cli/print.h"
+#include "core/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BAR_CELLS 20
@@ -17,13 +17,6 @@ void fv_progress_init(fv_progress *p, const char *color) {
 
     *p = (fv_progress){.colored = fv_print_colored(color)};
     p->bar = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
-}
-
-static double now(void) {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static int percent(double part, double whole) { return whole > 0 ? (int)(100 * part / whole) : 0; }
@@ -85,7 +78,7 @@ void fv_progress_step(fv_progress *p, const fv_report_step *step) {
         fprintf(stderr, "%s\n", text);
         return;
     }
-    const double time = now();
+    const double time = fv_clock_seconds();
     if (p->shown && time - p->drawn < 0.1 && step->done < step->total) return;
     bar_text(step, text, sizeof text);
     fprintf(stderr, "\r%.*s\033[K", columns() - 1, text);

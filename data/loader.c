@@ -1,6 +1,7 @@
 #include "data/loader.h"
 
 #include "core/alloc.h"
+#include "core/clock.h"
 #include "data/loader_item.h"
 
 #include <pthread.h>
@@ -8,7 +9,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define MAX_WORKERS   256
 #define DEFAULT_DEPTH 3
@@ -57,12 +57,6 @@ struct fv_loader {
     char failure[600];
     double wait_seconds;
 };
-
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* The queue.  The functions down to the public ones are called with the lock held. */
 
@@ -220,12 +214,12 @@ static fv_status next_locked(fv_loader *loader, const fv_batch **out) {
 }
 
 fv_status fv_loader_next(fv_loader *loader, const fv_batch **out) {
-    const double begin = seconds();
+    const double begin = fv_clock_seconds();
 
     *out = NULL;
     pthread_mutex_lock(&loader->lock);
     const fv_status status = next_locked(loader, out);
-    loader->wait_seconds += seconds() - begin;
+    loader->wait_seconds += fv_clock_seconds() - begin;
     pthread_mutex_unlock(&loader->lock);
     return status;
 }

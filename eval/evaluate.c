@@ -1,11 +1,11 @@
 #include "eval/evaluate.h"
 
 #include "core/alloc.h"
+#include "core/clock.h"
 #include "core/parallel.h"
 #include "data/sampler.h"
 
 #include <math.h>
-#include <time.h>
 
 #define LOG_INTERVAL 50
 
@@ -128,12 +128,6 @@ static fv_status evaluate_batch(fv_evaluator *e, const fv_evaluate_options *opti
 
 /* ---- the whole set ---- */
 
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Tells where the run stands; false when it is to end. */
 static bool report_batch(const fv_evaluator *e, const fv_evaluate_options *options, int64_t done,
                          double begin, double waited) {
@@ -145,7 +139,7 @@ static bool report_batch(const fv_evaluator *e, const fv_evaluate_options *optio
                                          .done = done,
                                          .total = total,
                                          .images = e->count,
-                                         .seconds = seconds() - begin,
+                                         .seconds = fv_clock_seconds() - begin,
                                          .data_wait = fv_loader_wait_seconds(e->loader) - waited,
                                          .due = done == total || done % interval == 0});
     return done == total || !fv_report_stop(options->report);
@@ -153,7 +147,7 @@ static bool report_batch(const fv_evaluator *e, const fv_evaluate_options *optio
 
 static fv_status run_batches(fv_evaluator *e, const fv_evaluate_options *options) {
     const int64_t total = e->config.dataset->n_samples;
-    const double begin = seconds(), waited = fv_loader_wait_seconds(e->loader);
+    const double begin = fv_clock_seconds(), waited = fv_loader_wait_seconds(e->loader);
     const fv_batch *batch = NULL;
 
     FV_TRY(fv_loader_start(e->loader, &(fv_loader_epoch){.order = e->order, .n_order = total}));
@@ -193,7 +187,7 @@ static void summarise(const fv_evaluator *e, fv_evaluate_result *out) {
 fv_status fv_evaluator_run(fv_evaluator *e, const fv_evaluate_options *options,
                            fv_evaluate_result *out) {
     static const fv_evaluate_options defaults = {0};
-    const double begin = seconds();
+    const double begin = fv_clock_seconds();
 
     *out = (fv_evaluate_result){0};
     e->count = 0;
@@ -202,7 +196,7 @@ fv_status fv_evaluator_run(fv_evaluator *e, const fv_evaluate_options *options,
         return FV_FAIL(FV_ERR_FORMAT, "%s: no image of the %s split can be read",
                        e->config.dataset->root, e->config.dataset->split);
     summarise(e, out);
-    out->seconds = seconds() - begin;
+    out->seconds = fv_clock_seconds() - begin;
     out->images_per_second = out->seconds > 0.0 ? (double)out->count / out->seconds : 0.0;
     return FV_OK;
 }

@@ -1,20 +1,13 @@
 /* trainer_loop.c - epochs of updates. */
+#include "core/clock.h"
 #include "data/sampler.h"
 #include "train/trainer_internal.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <time.h>
-
-static double now(void) {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static fv_run_times times_since(const fv_trainer *t, double start, double wait, int64_t images) {
-    const double seconds = now() - start;
+    const double seconds = fv_clock_seconds() - start;
     return (fv_run_times){.seconds = seconds,
                           .data_wait = fv_loader_wait_seconds(t->loader) - wait,
                           .images_per_second = seconds > 0.0 ? (double)images / seconds : 0.0};
@@ -120,7 +113,7 @@ static fv_status log_interval(fv_trainer *t) {
 
     FV_TRY(fv_run_log_interval(&t->log, &t->state, &times));
     t->state.interval = (fv_interval){0};
-    t->interval_start = now();
+    t->interval_start = fv_clock_seconds();
     t->interval_wait = fv_loader_wait_seconds(t->loader);
     t->interval_images = 0;
     return FV_OK;
@@ -245,7 +238,7 @@ static fv_status end_epoch(fv_trainer *t, const fv_run_times *times) {
 static fv_status begin_epoch(fv_trainer *t) {
     fv_sampler_shuffle((uint64_t)t->settings->seed, (uint32_t)t->state.epoch, t->train->n_samples,
                        t->order);
-    t->epoch_start = t->interval_start = now();
+    t->epoch_start = t->interval_start = fv_clock_seconds();
     t->epoch_wait = t->interval_wait = fv_loader_wait_seconds(t->loader);
     t->epoch_images = t->interval_images = 0;
     const bool trains =

@@ -1,6 +1,7 @@
 #include "train/bench/bench_train.h"
 
 #include "core/alloc.h"
+#include "core/clock.h"
 #include "core/parallel.h"
 #include "core/rng.h"
 #include "train/bench/gemm_peak.h"
@@ -8,7 +9,6 @@
 
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
 
 /* Any rate will do: small, so that hundreds of steps on one batch stay finite. */
 #define LEARNING_RATE 1e-4
@@ -26,13 +26,6 @@ typedef struct bench {
     int64_t effective_batch, image_values;
     bool bf16;
 } bench;
-
-static double now(void) {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static fv_status make_batch(bench *b) {
     const uint64_t seed = (uint64_t)b->settings->seed;
@@ -121,9 +114,9 @@ static fv_status measure(bench *b, fv_bench_result *out) {
 
     for (int64_t i = 0; i < s->warmup + s->steps; i++) {
         if (fv_report_stop(b->report)) return FV_FAIL(FV_ERR_INTERRUPTED, "interrupted");
-        const double start = now();
+        const double start = fv_clock_seconds();
         FV_TRY(step(b, i, &result));
-        if (i >= s->warmup) b->seconds[i - s->warmup] = now() - start;
+        if (i >= s->warmup) b->seconds[i - s->warmup] = fv_clock_seconds() - start;
         FV_TRY(fv_gemm_peak_measure(b->peak));
     }
     out->loss = result.loss;

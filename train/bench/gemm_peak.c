@@ -2,13 +2,13 @@
 
 #include "core/alloc.h"
 #include "core/backend/backend.h"
+#include "core/clock.h"
 #include "core/kernels/kernels.h"
 #include "core/parallel.h"
 #include "core/rng.h"
 
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 
 #define SIDE 2048
 
@@ -101,19 +101,12 @@ static void run_tile(int64_t task, void *arg) {
         atomic_store(&p->failed, 1);
 }
 
-static double now(void) {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 fv_status fv_gemm_peak_measure(fv_gemm_peak *p) {
     for (p->tiling = 0; p->tiling < TILINGS; p->tiling++) {
         const int64_t tasks = SIDE / tilings[p->tiling].rows * (SIDE / tilings[p->tiling].columns);
-        const double start = now();
+        const double start = fv_clock_seconds();
         fv_parallel(tasks, run_tile, p);
-        const double gflops = 2e-9 * SIDE * SIDE * SIDE / (now() - start);
+        const double gflops = 2e-9 * SIDE * SIDE * SIDE / (fv_clock_seconds() - start);
         if (gflops > p->gflops) p->gflops = gflops;
     }
     return atomic_load(&p->failed) ? FV_FAIL(FV_ERR_BACKEND, "a matrix product failed") : FV_OK;
