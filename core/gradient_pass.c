@@ -23,18 +23,35 @@ static fv_tree make_tree(const fv_tape *tape, const fv_param *param, int64_t sam
     return tree;
 }
 
-/* Gradient memory of x: the dtype its only reader and its producer both work in, else f32. */
+/* The dtype its only reader and its producer both work in, else f32. */
+static fv_dtype grad_dtype(const fv_var *x) {
+    return x->dtype == FV_BF16 && x->n_readers == 1 ? FV_BF16 : FV_F32;
+}
+
+/* Gradient memory of x. */
 static fv_status open_grad(fv_tape *tape, fv_var *x, fv_grad *g) {
     g->add = x->grad.data != NULL;
     if (!g->add) {
         x->grad = fv_var_tensor(x);
-        x->grad.dtype = x->dtype == FV_BF16 && x->n_readers == 1 ? FV_BF16 : FV_F32;
+        x->grad.dtype = grad_dtype(x);
         x->grad.data = fv_tape_buffer(tape, fv_tensor_bytes(&x->grad), &x->grad_buffer);
         if (!x->grad.data) return FV_ERR_NOMEM;
     }
     g->data = x->grad.data;
     g->dtype = x->grad.dtype;
     return FV_OK;
+}
+
+/* An alias's gradient, complete now, becomes its input's: the first of perhaps several. */
+static bool hand_over(const fv_var *y) {
+    fv_var *x = y->in[0];
+
+    if (!y->op->alias || !x->needs_grad || x->grad.data || y->watch & FV_WATCH_GRAD ||
+        y->grad.dtype != grad_dtype(x))
+        return false;
+    x->grad = (fv_tensor){y->grad.data, y->grad.dtype, x->shape};
+    x->grad_buffer = y->grad_buffer;
+    return true;
 }
 
 static void use_read(fv_tape *tape, const fv_var *y) {
@@ -56,6 +73,7 @@ static fv_status step_back(fv_tape *tape, fv_var *y) {
     if (tape->step.check_finite)
         FV_TRY(
             fv_check_finite(y, "gradient", y->grad.data, y->grad.dtype, fv_shape_numel(&y->shape)));
+    if (hand_over(y)) return FV_OK;
     fv_memplan_event(tape->plan, (uint64_t)(uintptr_t)op + 1);
     for (int i = 0; i < op->arity; i++) {
         fv_var *x = y->in[i];

@@ -89,6 +89,9 @@ struct fv_op {
     uint32_t params; /* bit i: input i is a parameter */
     uint32_t reads;  /* what backward reads: FV_READS_IN(i), FV_READS_Y (saved[] always lives) */
     size_t attr_bytes;
+    /* y is in[0] in another shape: one buffer that lives as long as either is read (a use of y counts
+     * as one of in[0]), and no forward.  The gradient is handed over without a copy where it can be. */
+    bool alias;
     /* Checks inputs and attr; sets y->shape and y->dtype, declares y->saved[i].{shape,dtype}. */
     fv_status (*shape)(fv_var *y);
     fv_status (*forward)(fv_var *y);

@@ -14,11 +14,28 @@ fv_var *fv_linear_f32(fv_var *x, fv_var *weight, fv_var *bias);
 /* gelu(fv_linear(x, W, b)): one pass over the output in TRAIN and INFER, two ops in EXPLAIN. */
 fv_var *fv_linear_gelu(fv_var *x, fv_var *weight, fv_var *bias);
 
-/* erf form, y = x Phi(x) */
+/* Element by element, in x's dtype: gelu x Phi(x) (erf form), relu max(x, 0), silu x sigma(x),
+ * sigmoid sigma(x) = 1 / (1 + e^-x).  fv_activation chooses by kind and writes `out`. */
+typedef enum fv_activation_kind { FV_GELU, FV_RELU, FV_SILU, FV_SIGMOID } fv_activation_kind;
+fv_var *fv_activation(fv_var *x, fv_activation_kind kind, fv_dtype out);
 fv_var *fv_gelu(fv_var *x);
+fv_var *fv_relu(fv_var *x);
+fv_var *fv_silu(fv_var *x);
+fv_var *fv_sigmoid(fv_var *x);
 
 /* Over the last axis: gamma, beta [C].  Writes `out` (fv_product_dtype(tape), or FV_F32). */
 fv_var *fv_layernorm(fv_var *x, fv_var *gamma, fv_var *beta, float eps, fv_dtype out);
+
+/* Over everything but the last axis: gamma, beta [C] parameters.  In FV_TRAIN with the statistics of
+ * this pass (at least two rows; proposes new running ones, fv_tape_propose), in other modes and with
+ * fv_step.running_stats with the running ones.  Writes `out`. */
+typedef struct fv_batchnorm_stats {
+    fv_param *mean, *var; /* buffers [C] */
+    fv_param *batches;    /* buffer of one element, counts passes; may be NULL */
+    float eps, momentum;  /* running += momentum (seen - running) */
+} fv_batchnorm_stats;
+fv_var *fv_batchnorm(fv_var *x, fv_var *gamma, fv_var *beta, const fv_batchnorm_stats *stats,
+                     fv_dtype out);
 
 /* y = a + b, equal shapes; f32. */
 fv_var *fv_add(fv_var *a, fv_var *b);
@@ -29,6 +46,35 @@ fv_var *fv_residual(fv_var *x, fv_var *branch, float rate);
 
 /* y = factor * x */
 fv_var *fv_scale(fv_var *x, float factor);
+
+/* y = gamma x (layer scale), x [B,...,C], gamma [C] a parameter; in x's dtype. */
+fv_var *fv_channel_scale(fv_var *x, fv_var *gamma);
+/* y = s x (squeeze-excitation), x [B,...,C], s [B,C] or [B,1,1,C]; in x's dtype.  To relevance the
+ * gate s is a constant. */
+fv_var *fv_gate(fv_var *x, fv_var *s);
+
+/* The same elements in another shape, dim 0 unchanged.  Shares x's buffer: costs nothing. */
+fv_var *fv_reshape(fv_var *x, fv_shape shape);
+fv_var *fv_map_to_tokens(fv_var *x);                       /* [B,H,W,C] -> [B,H W,C] */
+fv_var *fv_tokens_to_map(fv_var *x, int64_t H, int64_t W); /* [B,H W,C] -> [B,H,W,C] */
+
+/* Windows of k x k pixels (k <= 16), x [B,H,W,C] -> [B,Ho,Wo,C], Ho = floor((H + 2 pad - k)/stride) + 1,
+ * in x's dtype.  max: what lies outside never wins (pad <= k/2), the first of equals does. */
+fv_var *fv_max_pool(fv_var *x, int64_t k, int64_t stride, int64_t pad);
+fv_var *fv_avg_pool(fv_var *x, int64_t k, int64_t stride);
+
+/* Mean over all positions but the first `skip`: x [B,N,C] or [B,H,W,C] -> [B,C].  Writes `out`. */
+fv_var *fv_mean_tokens(fv_var *x, int64_t skip, fv_dtype out);
+
+/* x [B,H,W,C] -> windows of h x w pixels [B,nW,h w,C], windows and pixels row-major, zeros at the bottom
+ * and right where h, w do not divide H, W.  Merge is the inverse: -> [B,H,W,C], zeros left out. */
+fv_var *fv_window_partition(fv_var *x, int64_t h, int64_t w);
+fv_var *fv_window_merge(fv_var *x, int64_t h, int64_t w, int64_t H, int64_t W);
+
+/* x [B,H,W,C] with zeros at the bottom and right up to multiples of h and w; x itself when it has them. */
+fv_var *fv_pad_map(fv_var *x, int64_t h, int64_t w);
+/* The upper left part [B,H,W,C]; x itself when that is all. */
+fv_var *fv_crop_map(fv_var *x, int64_t H, int64_t W);
 
 /* x [B,H,W,3] f32 -> [B, (H/P)(W/P), 3 P P], patches row-major, elements in the order of a convolution
  * weight [D,3,P,P] (channel, row, column).  H, W multiples of P.  Writes the product dtype. */

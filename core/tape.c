@@ -28,6 +28,7 @@ fv_status fv_tape_create(fv_tape **out) {
 void fv_tape_destroy(fv_tape *tape) {
     if (!tape) return;
     fv_tape_clear_watches(tape);
+    fv_tape_free_proposals(tape);
     fv_arena_destroy(&tape->nodes);
     fv_memplan_destroy(tape->plan);
     fv_free(tape->vars);
@@ -39,7 +40,8 @@ void fv_tape_destroy(fv_tape *tape) {
 /* Steps with one key are expected to ask for the same buffers; a wrong guess only costs a recording. */
 static uint64_t plan_key(const fv_tape *tape) {
     uint64_t key = (uint64_t)tape->step.mode * 31u + (uint64_t)tape->step.bf16 * 7u +
-                   (uint64_t)tape->step.samples * 1009u + (uint64_t)tape->step.check_finite * 3u;
+                   (uint64_t)tape->step.samples * 1009u + (uint64_t)tape->step.check_finite * 3u +
+                   (uint64_t)tape->step.running_stats * 5u;
     for (int64_t i = 0; i < tape->n_watches; i++)
         key = key * 1000003u + fv_rng_name(tape->watches[i].pattern) + tape->watches[i].what;
     return key;
@@ -54,6 +56,7 @@ void fv_tape_begin(fv_tape *tape, const fv_step *step) {
     tape->status = FV_OK;
     tape->walked = false;
     tape->serial++;
+    fv_tape_open_update(tape);
     tape->next_layer = 0;
     tape->scope = "";
     tape->n_vars = tape->n_taps = 0;
@@ -172,6 +175,11 @@ fv_var *fv_param_var(fv_tape *tape, fv_param *param) {
 static fv_status allocate(fv_tape *tape, fv_var *y) {
     const bool keep = tape->step.mode == FV_EXPLAIN;
     const fv_tensor t = fv_var_tensor(y);
+    if (y->op->alias) {
+        y->data = y->in[0]->data;
+        y->buffer = y->in[0]->buffer;
+        return FV_OK;
+    }
     y->data = fv_tape_buffer(tape, fv_tensor_bytes(&t), &y->buffer);
     if (!y->data) return FV_ERR_NOMEM;
     if (keep) fv_memplan_keep(tape->plan, y->buffer);
@@ -198,7 +206,7 @@ static fv_status compute(fv_tape *tape, fv_var *y) {
     if (tape->step.dry) return FV_OK;
     fv_memplan_event(tape->plan, (uint64_t)(uintptr_t)y->op);
     FV_TRY(allocate(tape, y));
-    fv_status status = y->op->forward(y);
+    fv_status status = y->op->alias ? FV_OK : y->op->forward(y);
     use_all(tape, y);
     const fv_status ended = fv_tape_end_op(tape);
     if (status == FV_OK) status = ended;

@@ -42,6 +42,7 @@ typedef struct fv_step {
     fv_mode mode;
     bool bf16;                    /* products in bf16 (ignored in FV_EXPLAIN) */
     bool dry;                     /* shapes and costs only: no buffers, no arithmetic */
+    bool running_stats;           /* FV_TRAIN: batch norms use and keep their running statistics */
     bool check_finite;            /* stop at the first op with a non-finite output, naming it */
     uint64_t seed;                /* random keys of stochastic depth: seed, index, position */
     uint32_t index;               /* update number */
@@ -121,6 +122,17 @@ typedef void fv_rule_fn(const fv_var *y, void *user, fv_rule *rule);
  * to every variable that needs a gradient; FV_EXPLAIN only.  ledger may be NULL. */
 fv_status fv_tape_relevance(fv_tape *tape, fv_var *y, const float *start, int kind,
                             fv_rule_fn *pick, void *user, fv_ledger *ledger);
+
+/* ---- what a step changes in the model ---- */
+/* Forward passes leave the model as it is.  An op that keeps statistics proposes what a buffer is to
+ * hold next: it writes *next [numel] from *now, which is the buffer's value or, in a later pass of one
+ * update, what the pass before proposed.  Both belong to the tape.  A TRAIN step with the index of the
+ * TRAIN step before it and a larger first_sample is a later pass of its update; any other one forgets
+ * what was not committed.  Proposing again in one pass starts from the same *now. */
+fv_status fv_tape_propose(fv_tape *tape, fv_param *buffer, const float **now, float **next);
+/* Puts the proposed values into the buffers, in the order of their first proposal, once losses and
+ * gradients are known to be good; after a failed step forgets them instead.  Cannot fail. */
+void fv_tape_commit(fv_tape *tape);
 
 /* Scratch of n floats for the op that runs now, valid until it returns; NULL when memory runs out
  * (the message is set).  Ops only; per-task scratch comes from fv_scratch. */

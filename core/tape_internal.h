@@ -16,6 +16,15 @@ typedef struct fv_watch {
     uint32_t what;
 } fv_watch;
 
+/* What a buffer of the model is to hold after the update (fv_tape_propose). */
+typedef struct fv_proposal {
+    fv_param *buffer;
+    float *now, *next; /* [numel] each, one block; kept for the next update */
+    int64_t numel;
+    uint32_t pass; /* serial of the step that wrote next */
+    bool live;
+} fv_proposal;
+
 struct fv_tape {
     fv_step step;
     fv_status status;
@@ -34,7 +43,11 @@ struct fv_tape {
     int64_t n_watches;
     int32_t scratch[8]; /* buffers of the op that runs now */
     int n_scratch;
-    bool walked; /* a pass over this step has succeeded */
+    fv_proposal *proposals;
+    int64_t n_proposals, proposals_capacity;
+    uint32_t update;      /* index of the latest TRAIN step */
+    int64_t update_first; /* its first sample */
+    bool walked;          /* a pass over this step has succeeded */
 };
 
 /* Stores the first failure, with the thread's message. */
@@ -46,6 +59,10 @@ void *fv_tape_buffer(fv_tape *tape, size_t bytes, int32_t *id);
 /* The op has returned and its buffers are marked as used: gives up the fv_tape_scratch buffers.
  * FV_ERR_INTERNAL when a buffer was read that the memory plan had given away. */
 fv_status fv_tape_end_op(fv_tape *tape);
+
+/* Forgets proposals unless this step is a later pass of the update they belong to. */
+void fv_tape_open_update(fv_tape *tape);
+void fv_tape_free_proposals(fv_tape *tape);
 
 /* FV_ERR_NONFINITE naming op and layer when data has a NaN or infinity. */
 fv_status fv_check_finite(const fv_var *y, const char *what, const void *data, fv_dtype dtype,

@@ -23,8 +23,10 @@ fv_scope fv_scope_child(fv_scope scope, const char *format, ...) {
     return scope;
 }
 
-fv_status fv_scope_param(fv_scope scope, const char *name, fv_shape shape, fv_init init,
-                         fv_param **out) {
+typedef fv_param *declare_fn(fv_params *params, const char *name, fv_shape shape, fv_init init);
+
+static fv_status declare(declare_fn *fn, fv_scope scope, const char *name, fv_shape shape,
+                         fv_init init, fv_param **out) {
     char full[NAME_BYTES];
 
     *out = NULL;
@@ -32,6 +34,16 @@ fv_status fv_scope_param(fv_scope scope, const char *name, fv_shape shape, fv_in
     const int n = snprintf(full, sizeof full, "%s%s%s", scope.path, scope.path[0] ? "." : "", name);
     if (n < 0 || n >= NAME_BYTES)
         return FV_FAIL(FV_ERR_INTERNAL, "parameter name '%s...' is too long", full);
-    *out = fv_params_add(scope.params, full, shape, init);
+    *out = fn(scope.params, full, shape, init);
     return fv_params_status(scope.params);
+}
+
+fv_status fv_scope_param(fv_scope scope, const char *name, fv_shape shape, fv_init init,
+                         fv_param **out) {
+    return declare(fv_params_add, scope, name, shape, init, out);
+}
+
+fv_status fv_scope_buffer(fv_scope scope, const char *name, fv_shape shape, fv_init init,
+                          fv_param **out) {
+    return declare(fv_params_add_buffer, scope, name, shape, init, out);
 }

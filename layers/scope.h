@@ -21,4 +21,8 @@ fv_scope fv_scope_child(fv_scope scope, const char *format, ...)
 fv_status fv_scope_param(fv_scope scope, const char *name, fv_shape shape, fv_init init,
                          fv_param **out);
 
+/* The same for a buffer: saved and loaded, without gradient. */
+fv_status fv_scope_buffer(fv_scope scope, const char *name, fv_shape shape, fv_init init,
+                          fv_param **out);
+
 #endif

@@ -120,6 +120,7 @@ fv_status fv_stepper_judge(fv_stepper *s, fv_stepper_result *out) {
 void fv_stepper_commit(fv_stepper *s, double lr, const fv_stepper_result *result) {
     fv_optimizer_step(s->config.optimizer, lr,
                       fv_clip_factor(result->grad_norm, s->config.clip_grad));
+    fv_tape_commit(s->tape);
 }
 
 fv_status fv_precision_resolve(const char *precision, bool *bf16, bool *emulated) {

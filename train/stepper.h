@@ -54,7 +54,7 @@ fv_status fv_stepper_run(fv_stepper *stepper, const fv_stepper_pass *pass);
  * parameter with a bad gradient.  Changes nothing. */
 fv_status fv_stepper_judge(fv_stepper *stepper, fv_stepper_result *out);
 
-/* Clips and applies the gradient.  Cannot fail. */
+/* Clips and applies the gradient, and takes over new statistics (fv_tape_commit).  Cannot fail. */
 void fv_stepper_commit(fv_stepper *stepper, double lr, const fv_stepper_result *result);
 
 /* "auto", "f32" or "bf16" to what this machine does.  bf16 without support is FV_ERR_CONFIG naming the

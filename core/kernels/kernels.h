@@ -68,6 +68,12 @@ typedef struct fv_kernels {
     void (*gelu)(int64_t n, const float *x, float *y);
     /* dx = dy (Phi(x) + x phi(x)) */
     void (*gelu_backward)(int64_t n, const float *x, const float *dy, float *dx);
+    /* y = sigma(x) = 1 / (1 + e^-x) */
+    void (*sigmoid)(int64_t n, const float *x, float *y);
+    /* y = x sigma(x) */
+    void (*silu)(int64_t n, const float *x, float *y);
+    /* dx = dy (s + x s (1 - s)), s = sigma(x) */
+    void (*silu_backward)(int64_t n, const float *x, const float *dy, float *dx);
     /* w *= 1 - lr wd; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
      * w -= lr/bias1 m / (sqrt(v)/sqrt(bias2) + eps), g = grad_scale * grad (Loshchilov and Hutter
      * 2019; torch.optim.AdamW's order of operations) */

@@ -317,6 +317,38 @@ static void gelu_backward(int64_t n, const float *x, const float *dy, float *dx)
     }
 }
 
+static inline __m512 logistic(__m512 x) {
+    const __m512 one = _mm512_set1_ps(1.0f);
+    return _mm512_div_ps(one,
+                         _mm512_add_ps(one, exponential(_mm512_sub_ps(_mm512_setzero_ps(), x))));
+}
+
+static void sigmoid(int64_t n, const float *x, float *y) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        const __mmask16 k = lanes(n, i);
+        _mm512_mask_storeu_ps(y + i, k, logistic(load(k, x + i)));
+    }
+}
+
+static void silu(int64_t n, const float *x, float *y) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        const __mmask16 k = lanes(n, i);
+        const __m512 v = load(k, x + i);
+        _mm512_mask_storeu_ps(y + i, k, _mm512_mul_ps(v, logistic(v)));
+    }
+}
+
+static void silu_backward(int64_t n, const float *x, const float *dy, float *dx) {
+    const __m512 one = _mm512_set1_ps(1.0f);
+    for (int64_t i = 0; i < n; i += LANES) {
+        const __mmask16 k = lanes(n, i);
+        const __m512 v = load(k, x + i), s = logistic(v);
+        const __m512 slope =
+            _mm512_fmadd_ps(_mm512_mul_ps(v, s), _mm512_sub_ps(one, s), s); /* s + x s (1 - s) */
+        _mm512_mask_storeu_ps(dx + i, k, _mm512_mul_ps(load(k, dy + i), slope));
+    }
+}
+
 /* The operations of the C kernel in its order, none fused: the bits are the same. */
 static void adamw(int64_t n, const fv_adamw_args *args, const float *grad, float *m, float *v,
                   float *w) {
@@ -363,6 +395,9 @@ void fv_kernels_init_avx512(fv_kernels *table) {
                           .layernorm_backward = layernorm_backward,
                           .gelu = gelu,
                           .gelu_backward = gelu_backward,
+                          .sigmoid = sigmoid,
+                          .silu = silu,
+                          .silu_backward = silu_backward,
                           .adamw = adamw};
 }
 

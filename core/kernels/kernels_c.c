@@ -138,6 +138,23 @@ static void gelu_backward(int64_t n, const float *x, const float *dy, float *dx)
     }
 }
 
+static float logistic(float x) { return 1.0f / (1.0f + expf(-x)); }
+
+static void sigmoid(int64_t n, const float *x, float *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = logistic(x[i]);
+}
+
+static void silu(int64_t n, const float *x, float *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = x[i] * logistic(x[i]);
+}
+
+static void silu_backward(int64_t n, const float *x, const float *dy, float *dx) {
+    for (int64_t i = 0; i < n; i++) {
+        const float s = logistic(x[i]);
+        dx[i] = dy[i] * (s + x[i] * s * (1.0f - s));
+    }
+}
+
 static void adamw(int64_t n, const fv_adamw_args *args, const float *grad, float *m, float *v,
                   float *w) {
     const float keep = (float)(1.0 - args->lr * args->weight_decay);
@@ -171,5 +188,8 @@ void fv_kernels_init_c(fv_kernels *table) {
                           .layernorm_backward = layernorm_backward,
                           .gelu = gelu,
                           .gelu_backward = gelu_backward,
+                          .sigmoid = sigmoid,
+                          .silu = silu,
+                          .silu_backward = silu_backward,
                           .adamw = adamw};
 }

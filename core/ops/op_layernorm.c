@@ -72,8 +72,8 @@ typedef struct backward_job {
     const fv_var *y;
     const fv_tensor *dy;
     const fv_grad *dx;
-    fv_grid grid;
-    int64_t n, blocks_per_chunk;
+    fv_row_blocks blocks;
+    int64_t n;
     float *partial; /* [blocks, 2n]: dgamma, dbeta; NULL when not wanted */
 } backward_job;
 
@@ -82,16 +82,13 @@ static void backward_block(int64_t task, void *arg) {
     const fv_var *x = j->y->in[0];
     const float *mean = j->y->saved[0].data, *rstd = j->y->saved[1].data;
     const int64_t n = j->n;
-    const fv_span chunk = fv_grid_chunk(&j->grid, task / j->blocks_per_chunk);
-    const int64_t first = chunk.first + task % j->blocks_per_chunk * FV_SUM_ROWS;
-    const int64_t end = chunk.first + chunk.count;
-    const int64_t last = first + FV_SUM_ROWS < end ? first + FV_SUM_ROWS : end;
+    const fv_span rows = fv_row_block(&j->blocks, task);
     float *buffer = fv_scratch((size_t)(3 * n) * sizeof(float));
     float *dgamma = j->partial ? j->partial + task * 2 * n : NULL;
     float *dbeta = dgamma ? dgamma + n : NULL;
 
     if (dgamma) memset(dgamma, 0, (size_t)(2 * n) * sizeof *dgamma);
-    for (int64_t r = first; r < last; r++) {
+    for (int64_t r = rows.first; r < rows.first + rows.count; r++) {
         const float *xr = fv_row_read(x->data, x->dtype, r * n, n, buffer);
         const float *dy = fv_row_read(j->dy->data, j->dy->dtype, r * n, n, buffer + n);
         float *dx = fv_grad_open(j->dx, r * n, buffer + 2 * n);
@@ -103,14 +100,10 @@ static void backward_block(int64_t task, void *arg) {
 
 static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
     const int64_t n = fv_shape_last(&y->shape);
-    backward_job j = {.y = y, .dy = dy, .dx = &dx[0], .grid = fv_grid_of(y), .n = n};
+    backward_job j = {.y = y, .dy = dy, .dx = &dx[0], .blocks = fv_row_blocks_of(y), .n = n};
 
     if (fv_shape_numel(&y->shape) == 0) return FV_OK;
-    /* The last chunk may be short: its blocks are fewer, none is empty. */
-    const int64_t c = j.grid.n_chunks - 1;
-    const int64_t last_rows = fv_grid_chunk(&j.grid, c).count;
-    j.blocks_per_chunk = (fv_grid_chunk(&j.grid, 0).count + FV_SUM_ROWS - 1) / FV_SUM_ROWS;
-    const int64_t blocks = c * j.blocks_per_chunk + (last_rows + FV_SUM_ROWS - 1) / FV_SUM_ROWS;
+    const int64_t blocks = j.blocks.count;
     if (dx[1].tree || dx[2].tree) {
         j.partial = fv_tape_scratch(y->tape, blocks * 2 * n);
         if (!j.partial) return FV_ERR_NOMEM;
@@ -122,7 +115,7 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
         FV_TRY(fv_param_sum(dx[i].tree, &(fv_row_sum){.rows = j.partial + (i - 1) * n,
                                                       .dtype = FV_F32,
                                                       .n_rows = blocks,
-                                                      .chunk_rows = j.blocks_per_chunk,
+                                                      .chunk_rows = j.blocks.per_chunk,
                                                       .n = n,
                                                       .ld = 2 * n}));
     }

@@ -5,26 +5,41 @@
 
 #include "core/op.h"
 
-#define FV_OP_LIST(X) \
-    X(linear)         \
-    X(linear_gelu)    \
-    X(attention)      \
-    X(gelu)           \
-    X(layernorm)      \
-    X(add)            \
-    X(residual)       \
-    X(scale)          \
-    X(patchify)       \
-    X(prepend_token)  \
-    X(add_pos)        \
-    X(select_token)   \
-    X(slice_tokens)   \
-    X(heads_split)    \
-    X(heads_merge)    \
-    X(matmul)         \
-    X(matmul_nt)      \
-    X(softmax)        \
-    X(cross_entropy)  \
+#define FV_OP_LIST(X)    \
+    X(linear)            \
+    X(linear_gelu)       \
+    X(attention)         \
+    X(gelu)              \
+    X(relu)              \
+    X(silu)              \
+    X(sigmoid)           \
+    X(layernorm)         \
+    X(batchnorm)         \
+    X(batchnorm_running) \
+    X(add)               \
+    X(residual)          \
+    X(scale)             \
+    X(channel_scale)     \
+    X(gate)              \
+    X(reshape)           \
+    X(max_pool)          \
+    X(avg_pool)          \
+    X(mean_tokens)       \
+    X(window_partition)  \
+    X(window_merge)      \
+    X(pad_map)           \
+    X(crop_map)          \
+    X(patchify)          \
+    X(prepend_token)     \
+    X(add_pos)           \
+    X(select_token)      \
+    X(slice_tokens)      \
+    X(heads_split)       \
+    X(heads_merge)       \
+    X(matmul)            \
+    X(matmul_nt)         \
+    X(softmax)           \
+    X(cross_entropy)     \
     X(soft_cross_entropy)
 
 #define FV_X(name) extern const fv_op fv_op_##name;

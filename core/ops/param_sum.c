@@ -6,6 +6,21 @@
 
 #define COLUMNS 512 /* of a tile, at most */
 
+fv_row_blocks fv_row_blocks_of(const fv_var *x) {
+    fv_row_blocks b = {.grid = fv_grid_of(x)};
+    if (b.grid.n_chunks == 0) return b;
+    const int64_t last = fv_grid_chunk(&b.grid, b.grid.n_chunks - 1).count;
+    b.per_chunk = (fv_grid_chunk(&b.grid, 0).count + FV_SUM_ROWS - 1) / FV_SUM_ROWS;
+    b.count = (b.grid.n_chunks - 1) * b.per_chunk + (last + FV_SUM_ROWS - 1) / FV_SUM_ROWS;
+    return b;
+}
+
+fv_span fv_row_block(const fv_row_blocks *blocks, int64_t i) {
+    const fv_span chunk = fv_grid_chunk(&blocks->grid, i / blocks->per_chunk);
+    const int64_t skip = i % blocks->per_chunk * FV_SUM_ROWS, left = chunk.count - skip;
+    return (fv_span){chunk.first + skip, left < FV_SUM_ROWS ? left : FV_SUM_ROWS};
+}
+
 typedef struct sum_job {
     const fv_tree *tree;
     const fv_row_sum *sum;

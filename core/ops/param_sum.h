@@ -14,6 +14,16 @@ typedef struct fv_row_sum {
     int64_t n_rows, chunk_rows, n, ld;
 } fv_row_sum;
 
+/* The rows of a variable in blocks of at most FV_SUM_ROWS that lie inside one chunk: the tasks of an op
+ * that leaves one row of partial sums per block.  The last block of a chunk may be short, and the last
+ * chunk may have fewer; no block is empty. */
+typedef struct fv_row_blocks {
+    fv_grid grid;
+    int64_t per_chunk, count;
+} fv_row_blocks;
+fv_row_blocks fv_row_blocks_of(const fv_var *x);
+fv_span fv_row_block(const fv_row_blocks *blocks, int64_t i); /* rows */
+
 /* Gradient of a parameter of n elements: column sums per chunk, handed to the tree.  Within a chunk
  * blocks of FV_SUM_ROWS rows are summed and added in index order; column tiles run in parallel. */
 fv_status fv_param_sum(const fv_tree *tree, const fv_row_sum *sum);

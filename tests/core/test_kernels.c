@@ -401,6 +401,72 @@ Test(core_kernels, gelu_special_values) {
     }
 }
 
+/* ---- SiLU and its sigmoid ---- */
+
+static double logistic(double v) { return 1.0 / (1.0 + exp(-v)); }
+
+static double silu_slope(double v) { return logistic(v) + v * logistic(v) * (1.0 - logistic(v)); }
+
+Test(core_kernels, silu_is_accurate_everywhere) {
+    const float one = 1.0f;
+    for (const fv_kernels *k = tables; k < tables + n_tables; k++) {
+        for (float v = -60.0f; v < 60.0f; v += 0.0037f) {
+            const double s = logistic((double)v);
+            k->sigmoid(1, &v, y);
+            check(k->isa, "sigmoid", 1, 0, (double)*y, s, 0.0, 5e-7);
+            k->silu(1, &v, y);
+            check(k->isa, "silu", 1, 0, (double)*y, (double)v * s, 0.0, 6e-7);
+            k->silu_backward(1, &v, &one, y);
+            check(k->isa, "silu_backward", 1, 0, (double)*y, silu_slope((double)v), 1.2e-6, 0.0);
+        }
+    }
+}
+
+Test(core_kernels, silu_tails_and_aliasing) {
+    FOR_ALL(k, n) {
+        random_row(x, n, 18, 3.0f);
+        random_row(z, n, 19, 1.0f);
+        for (int which = 0; which < 2; which++) {
+            mark(y, n);
+            (which ? k->silu : k->sigmoid)(n, x, y);
+            check_mark("silu", y, n);
+            for (int64_t i = 0; i < n; i++)
+                check(k->isa, "silu", n, i, (double)y[i],
+                      (which ? (double)x[i] : 1.0) * logistic((double)x[i]), 1e-6, 0.0);
+            memcpy(q, x, (size_t)n * sizeof *q);
+            (which ? k->silu : k->sigmoid)(n, q, q);
+            cr_assert_eq(memcmp(y, q, (size_t)n * sizeof *y), 0);
+        }
+        mark(y, n);
+        k->silu_backward(n, x, z, y);
+        check_mark("silu_backward", y, n);
+        for (int64_t i = 0; i < n; i++)
+            check(k->isa, "silu_backward", n, i, (double)y[i],
+                  (double)z[i] * silu_slope((double)x[i]), 2e-6, 0.0);
+        k->silu_backward(n, x, z, z);
+        cr_assert_eq(memcmp(y, z, (size_t)n * sizeof *y), 0);
+    }
+}
+
+Test(core_kernels, silu_special_values) {
+    const float in[] = {NAN, INFINITY, -INFINITY, 0.0f, -0.0f, 1e30f, -1e30f};
+    const double value[] = {NAN, INFINITY, NAN, 0.0, 0.0, 1e30, 0.0};
+    const double gate[] = {NAN, 1.0, 0.0, 0.5, 0.5, 1.0, 0.0};
+    const double slope[] = {NAN, NAN, NAN, 0.5, 0.5, 1.0, 0.0};
+    const float ones[] = {1, 1, 1, 1, 1, 1, 1};
+
+    for (const fv_kernels *k = tables; k < tables + n_tables; k++) {
+        k->silu(7, in, y);
+        k->sigmoid(7, in, z);
+        k->silu_backward(7, in, ones, q);
+        for (int i = 0; i < 7; i++) {
+            check(k->isa, "silu", 7, i, (double)y[i], value[i], 0.0, 1e-6);
+            check(k->isa, "sigmoid", 7, i, (double)z[i], gate[i], 0.0, 1e-6);
+            check(k->isa, "silu_backward", 7, i, (double)q[i], slope[i], 0.0, 1e-6);
+        }
+    }
+}
+
 /* ---- AdamW ---- */
 
 Test(core_kernels, adamw_follows_the_paper_and_agrees_in_bits) {

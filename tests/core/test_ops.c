@@ -54,7 +54,8 @@ Test(core_ops, cases_apply_the_op_they_name) {
         fv_var *in[FV_MAX_INPUTS];
         fv_tape *tape;
         cr_assert_eq(fv_tape_create(&tape), FV_OK);
-        fv_tape_begin(tape, &(fv_step){.mode = FV_TRAIN, .dry = true});
+        fv_tape_begin(tape,
+                      &(fv_step){.mode = FV_TRAIN, .dry = true, .running_stats = c->running_stats});
         for (int i = 0; i < c->n_in; i++) {
             fv_tensor t = {.dtype = c->in[i].kind == OP_LABELS ? FV_I32 : FV_F32};
             op_in_shape(&c->in[i], SAMPLES, &t.shape);
@@ -65,7 +66,7 @@ Test(core_ops, cases_apply_the_op_they_name) {
         cr_expect_str_eq(y->op->name, c->op);
         cr_expect_null(y->data, "%s: a dry step has no buffers", c->op);
         const fv_cost cost = y->op->cost(y);
-        cr_expect_gt(cost.bytes, 0.0, "%s", c->op);
+        if (!y->op->alias) cr_expect_gt(cost.bytes, 0.0, "%s", c->op);
         cr_expect_geq(cost.macs, 0.0, "%s", c->op);
         fv_tape_destroy(tape);
     }
@@ -160,7 +161,7 @@ static void expect_refusal(const op_case *c, const op_bad *bad) {
     fv_tape *tape;
 
     cr_assert_eq(fv_tape_create(&tape), FV_OK);
-    fv_tape_begin(tape, &(fv_step){.mode = FV_TRAIN});
+    fv_tape_begin(tape, &(fv_step){.mode = FV_TRAIN, .running_stats = c->running_stats});
     for (int i = 0; i < c->n_in; i++) {
         const op_in *spec = &bad->in[i];
         const fv_dtype dtype = spec->kind == OP_LABELS ? FV_I32 : (spec->bf16 ? FV_BF16 : FV_F32);

@@ -2,6 +2,7 @@
  * gradient; output, input gradient and every parameter gradient are compared. */
 #include "core/alloc.h"
 #include "core/tape.h"
+#include "layers/batchnorm.h"
 #include "layers/block.h"
 #include "layers/linear.h"
 #include "layers/mixer_list.h"
@@ -20,21 +21,26 @@ typedef struct layer_case {
     const fv_value *meta;
     fv_params params;
     fv_tape *tape;
-    fv_shape x_shape, y_shape, stored_x; /* stored_x: as in the file */
-    bool image;                          /* x and dx are NCHW in the file */
+    fv_shape x_shape, y_shape, stored_x, stored_y; /* stored: as in the file */
+    const struct layer_kind *kind;
     union {
         fv_linear_layer linear;
         fv_norm_layer norm;
+        fv_batchnorm_layer batchnorm;
         fv_patch_embed patch;
         fv_mixer_layer mixer;
         fv_block block;
     } layer;
 } layer_case;
 
+/* Which tensors are NCHW in the file. */
+enum { X_NCHW = 1, Y_NCHW = 2, MAPS = X_NCHW | Y_NCHW };
+
 /* A kind of case: declares its parameters, then records its forward pass. */
 typedef struct layer_kind {
     const char *name;
-    bool image;
+    int nchw;
+    bool running_stats; /* of the step */
     fv_status (*init)(layer_case *c, fv_scope scope);
     fv_var *(*forward)(layer_case *c, fv_var *x);
 } layer_kind;
@@ -70,6 +76,13 @@ static fv_var *layernorm_forward(layer_case *c, fv_var *x) {
     return fv_norm_layer_forward(&c->layer.norm, x);
 }
 
+static fv_status batchnorm_init(layer_case *c, fv_scope scope) {
+    return fv_batchnorm_layer_init(&c->layer.batchnorm, scope, fv_shape_last(&c->x_shape));
+}
+static fv_var *batchnorm_forward(layer_case *c, fv_var *x) {
+    return fv_batchnorm_layer_forward(&c->layer.batchnorm, x);
+}
+
 static fv_status no_init(layer_case *c, fv_scope scope) {
     (void)c, (void)scope;
     return FV_OK;
@@ -77,6 +90,18 @@ static fv_status no_init(layer_case *c, fv_scope scope) {
 static fv_var *gelu_forward(layer_case *c, fv_var *x) {
     (void)c;
     return fv_gelu(x);
+}
+static fv_var *silu_forward(layer_case *c, fv_var *x) {
+    (void)c;
+    return fv_silu(x);
+}
+static fv_var *max_pool_forward(layer_case *c, fv_var *x) {
+    (void)c;
+    return fv_max_pool(x, 3, 2, 1);
+}
+static fv_var *avg_pool_forward(layer_case *c, fv_var *x) {
+    (void)c;
+    return fv_avg_pool(x, 2, 2);
 }
 static fv_var *softmax_forward(layer_case *c, fv_var *x) {
     (void)c;
@@ -110,14 +135,20 @@ static fv_var *block_forward(layer_case *c, fv_var *x) {
 }
 
 static const layer_kind kinds[] = {
-    {"linear", false, linear_init, linear_forward},
-    {"layernorm", false, layernorm_init, layernorm_forward},
-    {"gelu", false, no_init, gelu_forward},
-    {"softmax", false, no_init, softmax_forward},
-    {"patch_embed", true, patch_init, patch_forward},
-    {"mha", false, mha_init, mha_forward},
-    {"mha_nobias", false, mha_init, mha_forward},
-    {"vit_block", false, block_init, block_forward},
+    {"linear", 0, false, linear_init, linear_forward},
+    {"layernorm", 0, false, layernorm_init, layernorm_forward},
+    {"layernorm2d", MAPS, false, layernorm_init, layernorm_forward},
+    {"batchnorm_train", MAPS, false, batchnorm_init, batchnorm_forward},
+    {"batchnorm_eval", MAPS, true, batchnorm_init, batchnorm_forward},
+    {"gelu", 0, false, no_init, gelu_forward},
+    {"silu", 0, false, no_init, silu_forward},
+    {"softmax", 0, false, no_init, softmax_forward},
+    {"maxpool", MAPS, false, no_init, max_pool_forward},
+    {"avgpool2", MAPS, false, no_init, avg_pool_forward},
+    {"patch_embed", X_NCHW, false, patch_init, patch_forward},
+    {"mha", 0, false, mha_init, mha_forward},
+    {"mha_nobias", 0, false, mha_init, mha_forward},
+    {"vit_block", 0, false, block_init, block_forward},
 };
 
 static const layer_kind *find_kind(const char *name) {
@@ -144,6 +175,7 @@ static bool load_params(layer_case *c) {
     for (int64_t i = 0; i < c->params.count; i++) {
         fv_param *p = c->params.item[i];
         fv_shape shape;
+        if (p->flags & FV_PARAM_I64) continue; /* a counter that starts at 0 */
         const char *name = golden_text(c->g, "%s/param.%s", c->name, p->name);
         const float *stored = golden_f32(c->g, name, &shape);
         if (!stored) return false;
@@ -160,10 +192,11 @@ static void compare(layer_case *c, const fv_var *x, const fv_var *y) {
     golden *g = c->g;
     double largest = 0.0;
 
-    golden_compare(g, golden_text(g, "%s/y", c->name), y->data, fv_shape_numel(&y->shape), 0,
+    const float *computed = y->data, *dx = x->grad.data;
+    if (c->kind->nchw & Y_NCHW) computed = swap_axes(g, computed, &c->stored_y, true);
+    if (c->kind->nchw & X_NCHW) dx = swap_axes(g, dx, &c->stored_x, true);
+    golden_compare(g, golden_text(g, "%s/y", c->name), computed, fv_shape_numel(&y->shape), 0,
                    TOLERANCE);
-    const float *dx = x->grad.data;
-    if (c->image) dx = swap_axes(g, dx, &c->stored_x, true);
     golden_compare(g, golden_text(g, "%s/dx", c->name), dx, fv_shape_numel(&x->shape), 0,
                    TOLERANCE);
     /* A gradient that is mathematically zero (key bias) is measured by the case's largest. */
@@ -171,25 +204,44 @@ static void compare(layer_case *c, const fv_var *x, const fv_var *y) {
         largest = fmax(largest, (double)fabsf(c->params.grad.base[i]));
     for (int64_t i = 0; i < c->params.count; i++) {
         const fv_param *p = c->params.item[i];
+        if (!p->grad) continue;
         const char *name = golden_text(g, "%s/grad.%s", c->name, p->name);
         const bool has_zeros = strstr(p->name, "qkv.bias") != NULL;
         golden_compare(g, name, p->grad, p->numel, has_zeros ? largest : 0, TOLERANCE);
     }
 }
 
-static fv_status compute(layer_case *c, const layer_kind *kind, const float *x, const float *dy) {
+/* Buffers after the step, where the file has them. */
+static void compare_buffers(layer_case *c) {
+    fv_tape_commit(c->tape);
+    for (int64_t i = 0; i < c->params.count; i++) {
+        const fv_param *p = c->params.item[i];
+        const char *name = golden_text(c->g, "%s/after.%s", c->name, p->name);
+        if (golden_has(c->g, name)) golden_compare(c->g, name, p->value, p->numel, 0, TOLERANCE);
+    }
+}
+
+static fv_status compute(layer_case *c, const float *x, const float *dy) {
     const fv_tensor input = {(void *)(uintptr_t)x, FV_F32, c->x_shape};
 
     FV_TRY(fv_tape_create(&c->tape));
-    fv_tape_begin(c->tape, &(fv_step){.mode = FV_TRAIN});
+    fv_tape_begin(c->tape, &(fv_step){.mode = FV_TRAIN, .running_stats = c->kind->running_stats});
     fv_var *in = fv_input(c->tape, &input, true);
-    fv_var *y = fv_keep(kind->forward(c, in));
+    fv_var *y = fv_keep(c->kind->forward(c, in));
     FV_TRY(fv_tape_status(c->tape));
     if (!fv_shape_equal(&y->shape, &c->y_shape))
         return FV_FAIL(FV_ERR_SHAPE, "the layer's output has another shape");
     FV_TRY(fv_tape_backward(c->tape, y, dy));
     compare(c, in, y);
+    compare_buffers(c);
     return FV_OK;
+}
+
+/* A tensor of the file with the channels last; shape becomes that of what is returned. */
+static const float *channels_last(golden *g, const float *from, fv_shape *shape) {
+    const fv_shape stored = *shape;
+    *shape = fv_shape_of(4, stored.dim[0], stored.dim[2], stored.dim[3], stored.dim[1]);
+    return swap_axes(g, from, &stored, false);
 }
 
 static void run_case(golden *g, const layer_kind *kind) {
@@ -197,21 +249,19 @@ static void run_case(golden *g, const layer_kind *kind) {
                     .name = kind->name,
                     .meta = golden_meta(g, kind->name),
                     .params = {.arena = &g->arena},
-                    .image = kind->image};
+                    .kind = kind};
     const float *x = golden_f32(g, golden_text(g, "%s/x", c.name), &c.stored_x);
-    const float *dy = golden_f32(g, golden_text(g, "%s/dy", c.name), &c.y_shape);
+    const float *dy = golden_f32(g, golden_text(g, "%s/dy", c.name), &c.stored_y);
 
     if (!x || !dy) return;
     c.x_shape = c.stored_x;
-    if (c.image) {
-        const int64_t *d = c.stored_x.dim;
-        x = swap_axes(g, x, &c.stored_x, false);
-        c.x_shape = fv_shape_of(4, d[0], d[2], d[3], d[1]);
-    }
-    fv_status status = x ? kind->init(&c, (fv_scope){&c.params, ""}) : FV_ERR_NOMEM;
+    c.y_shape = c.stored_y;
+    if (kind->nchw & X_NCHW) x = channels_last(g, x, &c.x_shape);
+    if (kind->nchw & Y_NCHW) dy = channels_last(g, dy, &c.y_shape);
+    fv_status status = x && dy ? kind->init(&c, (fv_scope){&c.params, ""}) : FV_ERR_NOMEM;
     if (status == FV_OK)
         status = fv_params_alloc(&c.params, (fv_params_alloc_options){.grad = true});
-    if (status == FV_OK && load_params(&c)) status = compute(&c, kind, x, dy);
+    if (status == FV_OK && load_params(&c)) status = compute(&c, x, dy);
     if (status != FV_OK) golden_fail(g, c.name, "%s", fv_error_message());
     fv_tape_destroy(c.tape);
     fv_params_destroy(&c.params);

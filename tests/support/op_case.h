@@ -39,15 +39,17 @@ typedef struct op_case {
     op_in in[FV_MAX_INPUTS];
     op_build_fn *build;
     op_oracle_fn *oracle;
-    float bf16;      /* tolerance of the bf16 run, 0: none */
-    bool train_only; /* random in FV_TRAIN: other modes compute something else */
-    bool composed;   /* several ops in FV_EXPLAIN */
-    op_bad bad[5];   /* ends at the first without a message */
+    float bf16;         /* tolerance of the bf16 run, 0: none */
+    bool train_only;    /* random in FV_TRAIN: other modes compute something else */
+    bool running_stats; /* the step's flag */
+    bool whole_batch;   /* statistics of a pass: another result when the batch is cut into passes */
+    bool composed;      /* several ops in FV_EXPLAIN */
+    op_bad bad[5];      /* ends at the first without a message */
 } op_case;
 
 /* The tables, each ending with a case without op. */
 extern const op_case op_cases_linear[], op_cases_row[], op_cases_token[], op_cases_attention[],
-    op_cases_loss[];
+    op_cases_loss[], op_cases_map[];
 
 /* Case i over all tables, NULL after the last. */
 const op_case *op_case_at(int i);

@@ -216,6 +216,7 @@ static fv_status run_pass(op_data *d, const op_settings *s, fv_tape *tape,
 
     fv_tape_begin(tape, &(fv_step){.mode = s->mode,
                                    .bf16 = d->bf16,
+                                   .running_stats = d->c->running_stats,
                                    .seed = 5,
                                    .index = 3,
                                    .first_sample = first,

@@ -1,0 +1,352 @@
+/* op_batchnorm.c - y = gamma (x - mean) rstd + beta per channel, rstd = 1 / sqrt(var + eps) (Ioffe and
+ * Szegedy 2015).  x [B, ..., C] f32 or bf16, gamma, beta [C] -> y [B, ..., C] of the dtype asked for.
+ *     batchnorm          mean and biased variance of all rows of this pass.  Proposes new running
+ *                        statistics, r + momentum (s - r), with the unbiased variance
+ *     batchnorm_running  mean and variance are the running ones: a diagonal affine map
+ * Saves mean and rstd [C].  With g = gamma dy and averages over rows
+ *     batchnorm          dx = rstd (g - avg(g) - xhat avg(g xhat))
+ *     batchnorm_running  dx = rstd g
+ * dgamma = sum dy xhat, dbeta = sum dy.
+ *
+ * Statistics come from blocks of rows: each block's mean and its squares around that mean, joined in
+ * index order in double (Chan, Golub and LeVeque 1983), so that a large mean costs no digits. */
+#include "core/ops/op_list.h"
+#include "core/ops/param_sum.h"
+#include "core/ops/row.h"
+
+#include <math.h>
+#include <string.h>
+
+#define COLUMNS 64 /* channels of a task that joins blocks */
+
+typedef struct batchnorm_attr {
+    fv_batchnorm_stats stats;
+    fv_dtype out;
+} batchnorm_attr;
+
+static bool uses_batch(const fv_var *y) { return y->op == &fv_op_batchnorm; }
+
+static fv_status shape(fv_var *y) {
+    const batchnorm_attr *attr = y->attr;
+    const fv_shape *x = &y->in[0]->shape;
+    const int64_t C = fv_shape_last(x);
+    const int64_t sizes[] = {fv_shape_numel(&y->in[1]->shape), fv_shape_numel(&y->in[2]->shape),
+                             attr->stats.mean->numel, attr->stats.var->numel};
+    static const char *const names[] = {"gamma", "beta", "running mean", "running variance"};
+    char text[FV_SHAPE_TEXT];
+
+    FV_TRY(fv_check_dtype(y, y->in[0], true));
+    if (x->rank < 2 || C < 1)
+        return FV_FAIL(FV_ERR_SHAPE, "%s: input %s is not [B,...,C]", y->op->name,
+                       fv_shape_text(x, text));
+    for (int i = 0; i < 4; i++)
+        if (sizes[i] != C)
+            return FV_FAIL(FV_ERR_SHAPE, "%s: %s has %d values, input is %s", y->op->name, names[i],
+                           (int)sizes[i], fv_shape_text(x, text));
+    if (uses_batch(y) && fv_shape_rows(x) < 2)
+        return FV_FAIL(FV_ERR_SHAPE, "%s: one value per channel in %s has no variance", y->op->name,
+                       fv_shape_text(x, text));
+    y->shape = *x;
+    y->dtype = attr->out;
+    y->n_saved = 2;
+    y->saved[0] = y->saved[1] = (fv_tensor){NULL, FV_F32, fv_shape_of(1, C)};
+    return FV_OK;
+}
+
+/* ---- statistics ---- */
+
+typedef struct stats_job {
+    const fv_var *y;
+    fv_row_blocks blocks;
+    int64_t n, n_rows;
+    float *partial;  /* [blocks, 2n]: mean, sum of squares around it */
+    float *unbiased; /* [n]: the variance that becomes the running one */
+} stats_job;
+
+static void block_stats(int64_t task, void *arg) {
+    const stats_job *j = arg;
+    const fv_var *x = j->y->in[0];
+    const int64_t n = j->n;
+    const fv_span rows = fv_row_block(&j->blocks, task);
+    float *mean = j->partial + task * 2 * n, *squares = mean + n;
+    float *buffer = fv_scratch((size_t)n * sizeof(float));
+
+    memset(mean, 0, (size_t)(2 * n) * sizeof *mean);
+    for (int64_t r = rows.first; r < rows.first + rows.count; r++)
+        fv_kernel()->axpy(n, 1.0f, fv_row_read(x->data, x->dtype, r * n, n, buffer), mean);
+    fv_kernel()->scale(n, 1.0f / (float)rows.count, mean, mean);
+    for (int64_t r = rows.first; r < rows.first + rows.count; r++) {
+        const float *in = fv_row_read(x->data, x->dtype, r * n, n, buffer);
+        for (int64_t i = 0; i < n; i++) squares[i] += (in[i] - mean[i]) * (in[i] - mean[i]);
+    }
+}
+
+static void join_stats(int64_t task, void *arg) {
+    const stats_job *j = arg;
+    const batchnorm_attr *attr = j->y->attr;
+    const int64_t first = task * COLUMNS, n = j->n;
+    const int64_t count = n - first < COLUMNS ? n - first : COLUMNS;
+    float *mean = j->y->saved[0].data, *rstd = j->y->saved[1].data;
+    double sum[COLUMNS] = {0}, squares[COLUMNS] = {0};
+
+    for (int64_t b = 0; b < j->blocks.count; b++) {
+        const float *p = j->partial + b * 2 * n + first;
+        const double rows = (double)fv_row_block(&j->blocks, b).count;
+        for (int64_t i = 0; i < count; i++) sum[i] += rows * (double)p[i];
+    }
+    for (int64_t i = 0; i < count; i++) sum[i] /= (double)j->n_rows;
+    for (int64_t b = 0; b < j->blocks.count; b++) {
+        const float *p = j->partial + b * 2 * n + first;
+        const double rows = (double)fv_row_block(&j->blocks, b).count;
+        for (int64_t i = 0; i < count; i++) {
+            const double d = (double)p[i] - sum[i];
+            squares[i] += (double)p[n + i] + rows * d * d;
+        }
+    }
+    for (int64_t i = 0; i < count; i++) {
+        const double var = squares[i] / (double)j->n_rows;
+        mean[first + i] = (float)sum[i];
+        rstd[first + i] = (float)(1.0 / sqrt(var + (double)attr->stats.eps));
+        j->unbiased[first + i] = (float)(squares[i] / (double)(j->n_rows - 1));
+    }
+}
+
+static fv_status propose(const fv_var *y, fv_param *buffer, const float *seen, float momentum) {
+    const float *now;
+    float *next;
+
+    FV_TRY(fv_tape_propose(y->tape, buffer, &now, &next));
+    for (int64_t i = 0; i < buffer->numel; i++)
+        next[i] =
+            (float)((1.0 - (double)momentum) * (double)now[i] + (double)momentum * (double)seen[i]);
+    return FV_OK;
+}
+
+static fv_status batch_stats(fv_var *y) {
+    const fv_batchnorm_stats *stats = &((const batchnorm_attr *)y->attr)->stats;
+    stats_job j = {.y = y,
+                   .blocks = fv_row_blocks_of(y),
+                   .n = fv_shape_last(&y->shape),
+                   .n_rows = fv_shape_rows(&y->shape)};
+
+    j.partial = fv_tape_scratch(y->tape, j.blocks.count * 2 * j.n);
+    j.unbiased = fv_tape_scratch(y->tape, j.n);
+    if (!j.partial || !j.unbiased) return FV_ERR_NOMEM;
+    FV_TRY(fv_scratch_reserve((size_t)j.n * sizeof(float)));
+    fv_parallel(j.blocks.count, block_stats, &j);
+    fv_parallel((j.n + COLUMNS - 1) / COLUMNS, join_stats, &j);
+    FV_TRY(propose(y, stats->mean, y->saved[0].data, stats->momentum));
+    FV_TRY(propose(y, stats->var, j.unbiased, stats->momentum));
+    if (!stats->batches) return FV_OK;
+    const float *now;
+    float *next;
+    FV_TRY(fv_tape_propose(y->tape, stats->batches, &now, &next));
+    *next = *now + 1.0f;
+    return FV_OK;
+}
+
+static void running_stats(fv_var *y) {
+    const fv_batchnorm_stats *stats = &((const batchnorm_attr *)y->attr)->stats;
+    float *mean = y->saved[0].data, *rstd = y->saved[1].data;
+
+    for (int64_t i = 0; i < fv_shape_last(&y->shape); i++) {
+        mean[i] = stats->mean->value[i];
+        rstd[i] = (float)(1.0 / sqrt((double)stats->var->value[i] + (double)stats->eps));
+    }
+}
+
+/* ---- forward ---- */
+
+static void forward_rows(int64_t first, int64_t count, void *arg) {
+    const fv_var *y = arg, *x = y->in[0];
+    const float *mean = y->saved[0].data, *rstd = y->saved[1].data;
+    const float *gamma = y->in[1]->data, *beta = y->in[2]->data;
+    const int64_t n = fv_shape_last(&y->shape);
+    float *buffer = fv_scratch((size_t)n * sizeof(float));
+
+    for (int64_t r = first; r < first + count; r++) {
+        const float *in = fv_row_read(x->data, x->dtype, r * n, n, buffer);
+        float *out = fv_row_open(y->data, y->dtype, r * n, buffer);
+        for (int64_t i = 0; i < n; i++) out[i] = (in[i] - mean[i]) * (gamma[i] * rstd[i]) + beta[i];
+        fv_row_close(y->data, y->dtype, r * n, n, out);
+    }
+}
+
+static fv_status forward(fv_var *y) {
+    const fv_grid grid = fv_grid_of(y);
+
+    FV_TRY(fv_scratch_reserve((size_t)fv_shape_last(&y->shape) * sizeof(float)));
+    if (uses_batch(y))
+        FV_TRY(batch_stats(y));
+    else
+        running_stats(y);
+    fv_parallel_rows(&grid, forward_rows, y);
+    return FV_OK;
+}
+
+/* ---- backward ---- */
+
+typedef struct backward_job {
+    const fv_var *y;
+    const fv_tensor *dy;
+    const fv_grad *dx;
+    fv_row_blocks blocks;
+    int64_t n;
+    float *partial; /* [blocks, 2n]: sums of dy xhat and dy */
+    float
+        *average; /* [2n]: the same over all rows, divided by their number; zero for running ones */
+} backward_job;
+
+static void block_sums(int64_t task, void *arg) {
+    const backward_job *j = arg;
+    const fv_var *x = j->y->in[0];
+    const float *mean = j->y->saved[0].data, *rstd = j->y->saved[1].data;
+    const int64_t n = j->n;
+    const fv_span rows = fv_row_block(&j->blocks, task);
+    float *dgamma = j->partial + task * 2 * n, *dbeta = dgamma + n;
+    float *buffer = fv_scratch((size_t)(3 * n) * sizeof(float));
+
+    memset(dgamma, 0, (size_t)(2 * n) * sizeof *dgamma);
+    for (int64_t r = rows.first; r < rows.first + rows.count; r++) {
+        const float *in = fv_row_read(x->data, x->dtype, r * n, n, buffer);
+        const float *dy = fv_row_read(j->dy->data, j->dy->dtype, r * n, n, buffer + n);
+        for (int64_t i = 0; i < n; i++) {
+            dgamma[i] += dy[i] * ((in[i] - mean[i]) * rstd[i]);
+            dbeta[i] += dy[i];
+        }
+    }
+}
+
+static void join_sums(int64_t task, void *arg) {
+    const backward_job *j = arg;
+    const int64_t first = task * COLUMNS, left = 2 * j->n - first;
+    const int64_t count = left < COLUMNS ? left : COLUMNS;
+    const double n_rows = (double)fv_shape_rows(&j->y->shape);
+    double sum[COLUMNS] = {0};
+
+    for (int64_t b = 0; b < j->blocks.count; b++)
+        for (int64_t i = 0; i < count; i++) sum[i] += (double)j->partial[b * 2 * j->n + first + i];
+    for (int64_t i = 0; i < count; i++) j->average[first + i] = (float)(sum[i] / n_rows);
+}
+
+static void backward_rows(int64_t first, int64_t count, void *arg) {
+    const backward_job *j = arg;
+    const fv_var *x = j->y->in[0];
+    const float *mean = j->y->saved[0].data, *rstd = j->y->saved[1].data;
+    const float *gamma = j->y->in[1]->data;
+    const float *xhat_dy = j->average, *avg_dy = j->average ? j->average + j->n : NULL;
+    const int64_t n = j->n;
+    float *buffer = fv_scratch((size_t)(3 * n) * sizeof(float));
+
+    for (int64_t r = first; r < first + count; r++) {
+        const float *dy = fv_row_read(j->dy->data, j->dy->dtype, r * n, n, buffer + n);
+        float *dx = fv_grad_open(j->dx, r * n, buffer + 2 * n);
+        if (!xhat_dy) {
+            for (int64_t i = 0; i < n; i++) dx[i] = gamma[i] * rstd[i] * dy[i];
+        } else {
+            const float *in = fv_row_read(x->data, x->dtype, r * n, n, buffer);
+            for (int64_t i = 0; i < n; i++) {
+                const float xhat = (in[i] - mean[i]) * rstd[i];
+                dx[i] = gamma[i] * rstd[i] * (dy[i] - avg_dy[i] - xhat * xhat_dy[i]);
+            }
+        }
+        fv_grad_close(j->dx, r * n, n, dx);
+    }
+}
+
+static fv_status param_grads(const backward_job *j, const fv_grad dx[]) {
+    for (int i = 1; i < 3; i++)
+        if (dx[i].tree)
+            FV_TRY(fv_param_sum(dx[i].tree, &(fv_row_sum){.rows = j->partial + (i - 1) * j->n,
+                                                          .dtype = FV_F32,
+                                                          .n_rows = j->blocks.count,
+                                                          .chunk_rows = j->blocks.per_chunk,
+                                                          .n = j->n,
+                                                          .ld = 2 * j->n}));
+    return FV_OK;
+}
+
+static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
+    const int64_t n = fv_shape_last(&y->shape);
+    backward_job j = {.y = y, .dy = dy, .dx = &dx[0], .blocks = fv_row_blocks_of(y), .n = n};
+
+    if (fv_shape_numel(&y->shape) == 0) return FV_OK;
+    FV_TRY(fv_scratch_reserve((size_t)(3 * n) * sizeof(float)));
+    if (uses_batch(y) || dx[1].tree || dx[2].tree) {
+        j.partial = fv_tape_scratch(y->tape, j.blocks.count * 2 * n);
+        if (!j.partial) return FV_ERR_NOMEM;
+        fv_parallel(j.blocks.count, block_sums, &j);
+        FV_TRY(param_grads(&j, dx));
+    }
+    if (!dx[0].data) return FV_OK;
+    if (uses_batch(y)) {
+        j.average = fv_tape_scratch(y->tape, 2 * n);
+        if (!j.average) return FV_ERR_NOMEM;
+        fv_parallel((2 * n + COLUMNS - 1) / COLUMNS, join_sums, &j);
+    }
+    fv_parallel_rows(&j.blocks.grid, backward_rows, &j);
+    return FV_OK;
+}
+
+/* ---- relevance ---- */
+
+/* y = a x + shift, a = gamma rstd: the epsilon rule; sum shift s goes to BN_SHIFT. */
+static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
+                           const fv_rule *rule) {
+    const float *mean = y->saved[0].data, *rstd = y->saved[1].data, *z = y->data;
+    const float *gamma = y->in[1]->data, *beta = y->in[2]->data;
+    const int64_t C = fv_shape_last(&y->shape);
+    const int64_t n = fv_shape_numel(&y->shape) / y->shape.dim[0];
+
+    for (int64_t b = 0; b < y->shape.dim[0]; b++) {
+        double taken = 0.0;
+        for (int64_t i = b * n; i < (b + 1) * n; i++) {
+            const int64_t c = i % C;
+            const float d = ry->kind == FV_SIGNAL_R ? fv_stab(z[i], rule->epsilon) : 1.0f;
+            const double slope = (double)gamma[c] * (double)rstd[c];
+            const double shift = (double)beta[c] - (double)mean[c] * slope;
+            taken += shift * (double)ry->data[i] / (double)d;
+        }
+        fv_ledger_add(rule->ledger, FV_SINK_BN_SHIFT, b, taken);
+    }
+    return fv_relevance_epsilon(y, ry, rx, rule);
+}
+
+/* Never on an EXPLAIN tape, where the running statistics rule. */
+static fv_status no_relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
+                              const fv_rule *rule) {
+    (void)ry, (void)rx, (void)rule;
+    return FV_FAIL(FV_ERR_INTERNAL, "%s: statistics of a batch have no relevance", y->op->name);
+}
+
+const fv_op fv_op_batchnorm = {.name = "batchnorm",
+                               .arity = 3,
+                               .params = 1u << 1 | 1u << 2,
+                               .reads = FV_READS_IN(0) | FV_READS_IN(1),
+                               .attr_bytes = sizeof(batchnorm_attr),
+                               .shape = shape,
+                               .forward = forward,
+                               .backward = backward,
+                               .relevance = no_relevance,
+                               .cost = fv_cost_elementwise};
+
+const fv_op fv_op_batchnorm_running = {.name = "batchnorm_running",
+                                       .arity = 3,
+                                       .params = 1u << 1 | 1u << 2,
+                                       .reads = FV_READS_IN(0) | FV_READS_IN(1),
+                                       .attr_bytes = sizeof(batchnorm_attr),
+                                       .shape = shape,
+                                       .forward = forward,
+                                       .backward = backward,
+                                       .relevance = relevance,
+                                       .cost = fv_cost_elementwise};
+
+fv_var *fv_batchnorm(fv_var *x, fv_var *gamma, fv_var *beta, const fv_batchnorm_stats *stats,
+                     fv_dtype out) {
+    const fv_step *step = fv_tape_step(x->tape);
+    const bool batch = step->mode == FV_TRAIN && !step->running_stats;
+    const batchnorm_attr attr = {*stats, out};
+
+    return fv_apply(batch ? &fv_op_batchnorm : &fv_op_batchnorm_running,
+                    (fv_var *[]){x, gamma, beta}, &attr);
+}

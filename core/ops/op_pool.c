@@ -1,0 +1,195 @@
+/* op_pool.c - windows of k x k pixels, `stride` apart: x [B,H,W,C] -> y [B,Ho,Wo,C] of x's dtype,
+ * Ho = floor((H + 2 pad - k) / stride) + 1.
+ *     max_pool  the largest of a window; what lies outside of the image never is.  The first in
+ *               row-major order wins a tie, NaN wins always.  Saves the winner's place in the window
+ *     avg_pool  the mean of a window; no padding
+ * dx of a pixel adds up, in row-major order of the windows, what those that it won (or that cover it,
+ * divided by k^2) hand back. */
+#include "core/ops/op_list.h"
+#include "core/ops/row.h"
+
+#include <math.h>
+#include <string.h>
+
+#define MAX_SIDE 16 /* a place in a window fits into 8 bits */
+
+typedef struct pool_attr {
+    int64_t k, stride, pad;
+} pool_attr;
+
+static bool takes_max(const fv_var *y) { return y->op == &fv_op_max_pool; }
+
+static fv_status shape(fv_var *y) {
+    const pool_attr *a = y->attr;
+    const fv_shape *x = &y->in[0]->shape;
+    char text[FV_SHAPE_TEXT];
+
+    FV_TRY(fv_check_dtype(y, y->in[0], true));
+    if (x->rank != 4)
+        return FV_FAIL(FV_ERR_SHAPE, "%s: input %s is not [B,H,W,C]", y->op->name,
+                       fv_shape_text(x, text));
+    if (a->k < 1 || a->k > MAX_SIDE || a->stride < 1 || a->pad < 0 || 2 * a->pad > a->k)
+        return FV_FAIL(FV_ERR_SHAPE, "%s: no windows of %d, stride %d, padding %d", y->op->name,
+                       (int)a->k, (int)a->stride, (int)a->pad);
+    if (x->dim[1] + 2 * a->pad < a->k || x->dim[2] + 2 * a->pad < a->k)
+        return FV_FAIL(FV_ERR_SHAPE, "%s: %s is smaller than a window of %d", y->op->name,
+                       fv_shape_text(x, text), (int)a->k);
+    y->shape = fv_shape_of(4, x->dim[0], (x->dim[1] + 2 * a->pad - a->k) / a->stride + 1,
+                           (x->dim[2] + 2 * a->pad - a->k) / a->stride + 1, x->dim[3]);
+    y->dtype = y->in[0]->dtype;
+    if (takes_max(y) && y->needs_grad) {
+        y->n_saved = 1;
+        y->saved[0] = (fv_tensor){NULL, FV_U8, y->shape};
+    }
+    return FV_OK;
+}
+
+typedef struct args {
+    const fv_var *y, *x;
+    const fv_tensor *dy;
+    const fv_grad *dx;
+    int64_t k, stride, pad, H, W, Ho, Wo, C;
+} args;
+
+static args make_args(const fv_var *y) {
+    const pool_attr *attr = y->attr;
+    const fv_shape *x = &y->in[0]->shape, *s = &y->shape;
+    return (args){.y = y,
+                  .x = y->in[0],
+                  .k = attr->k,
+                  .stride = attr->stride,
+                  .pad = attr->pad,
+                  .H = x->dim[1],
+                  .W = x->dim[2],
+                  .Ho = s->dim[1],
+                  .Wo = s->dim[2],
+                  .C = x->dim[3]};
+}
+
+/* The first or a later pixel of a window: best and its place so far. */
+static void challenge(int64_t n, const float *x, uint8_t place, bool first, float *best,
+                      uint8_t *winner) {
+    for (int64_t i = 0; i < n; i++) {
+        const bool wins = first || x[i] > best[i] || isnan(x[i]);
+        best[i] = wins ? x[i] : best[i];
+        winner[i] = wins ? place : winner[i];
+    }
+}
+
+static void forward_rows(int64_t first, int64_t count, void *arg) {
+    const args *a = arg;
+    const bool max = takes_max(a->y);
+    const int64_t C = a->C;
+    uint8_t *winners = a->y->n_saved ? a->y->saved[0].data : NULL;
+    float *buffer = fv_scratch((size_t)(3 * C) * sizeof(float));
+    float *row = buffer + C;
+
+    for (int64_t r = first; r < first + count; r++) {
+        const int64_t b = r / (a->Ho * a->Wo), top = r / a->Wo % a->Ho * a->stride - a->pad;
+        const int64_t left = r % a->Wo * a->stride - a->pad;
+        uint8_t *winner = winners ? winners + r * C : (uint8_t *)(buffer + 2 * C);
+        bool any = false;
+        float *out = fv_row_open(a->y->data, a->y->dtype, r * C, buffer);
+        if (!max) memset(out, 0, (size_t)C * sizeof *out);
+        for (int64_t i = 0; i < a->k * a->k; i++) {
+            const int64_t h = top + i / a->k, w = left + i % a->k;
+            if (h < 0 || h >= a->H || w < 0 || w >= a->W) continue;
+            const float *x =
+                fv_row_read(a->x->data, a->x->dtype, ((b * a->H + h) * a->W + w) * C, C, row);
+            if (max)
+                challenge(C, x, (uint8_t)i, !any, out, winner);
+            else
+                fv_kernel()->axpy(C, 1.0f, x, out);
+            any = true;
+        }
+        if (!max) fv_kernel()->scale(C, 1.0f / (float)(a->k * a->k), out, out);
+        fv_row_close(a->y->data, a->y->dtype, r * C, C, out);
+    }
+}
+
+static fv_status forward(fv_var *y) {
+    const fv_grid grid = fv_grid_of(y);
+    args a = make_args(y);
+
+    FV_TRY(fv_scratch_reserve((size_t)(3 * a.C) * sizeof(float)));
+    fv_parallel_rows(&grid, forward_rows, &a);
+    return FV_OK;
+}
+
+/* Windows along one axis that cover position `at`. */
+static fv_span covering(const args *a, int64_t at, int64_t windows) {
+    const int64_t last = (at + a->pad) / a->stride;
+    const int64_t before = at + a->pad - a->k; /* a window that starts here ends before `at` */
+    const int64_t first = before < 0 ? 0 : before / a->stride + 1;
+    const int64_t end = last < windows ? last + 1 : windows;
+    return (fv_span){first, end > first ? end - first : 0};
+}
+
+/* What window `r` hands back to the pixel at `place` in it. */
+static void collect(const args *a, int64_t r, int64_t place, const float *dy, float *dx) {
+    if (!takes_max(a->y)) {
+        fv_kernel()->axpy(a->C, 1.0f / (float)(a->k * a->k), dy, dx);
+        return;
+    }
+    const uint8_t *winner = (const uint8_t *)a->y->saved[0].data + r * a->C;
+    for (int64_t c = 0; c < a->C; c++)
+        if (winner[c] == place) dx[c] += dy[c];
+}
+
+static void backward_rows(int64_t first, int64_t count, void *arg) {
+    const args *a = arg;
+    float *dx = fv_scratch((size_t)(2 * a->C) * sizeof(float)), *buffer = dx + a->C;
+
+    for (int64_t row = first; row < first + count; row++) {
+        const int64_t b = row / (a->H * a->W), h = row / a->W % a->H, w = row % a->W;
+        const fv_span down = covering(a, h, a->Ho), across = covering(a, w, a->Wo);
+        memset(dx, 0, (size_t)a->C * sizeof *dx);
+        for (int64_t i = down.first; i < down.first + down.count; i++)
+            for (int64_t j = across.first; j < across.first + across.count; j++) {
+                const int64_t r = (b * a->Ho + i) * a->Wo + j;
+                const int64_t place =
+                    (h - i * a->stride + a->pad) * a->k + w - j * a->stride + a->pad;
+                collect(a, r, place, fv_row_read(a->dy->data, a->dy->dtype, r * a->C, a->C, buffer),
+                        dx);
+            }
+        fv_grad_store(a->dx, row * a->C, a->C, dx);
+    }
+}
+
+static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
+    const fv_grid grid = fv_grid_of(y->in[0]);
+    args a = make_args(y);
+
+    a.dy = dy;
+    a.dx = &dx[0];
+    FV_TRY(fv_scratch_reserve((size_t)(2 * a.C) * sizeof(float)));
+    fv_parallel_rows(&grid, backward_rows, &a);
+    return FV_OK;
+}
+
+/* All to the winner. */
+const fv_op fv_op_max_pool = {.name = "max_pool",
+                              .arity = 1,
+                              .attr_bytes = sizeof(pool_attr),
+                              .shape = shape,
+                              .forward = forward,
+                              .backward = backward,
+                              .relevance = fv_relevance_move,
+                              .cost = fv_cost_elementwise};
+
+const fv_op fv_op_avg_pool = {.name = "avg_pool",
+                              .arity = 1,
+                              .attr_bytes = sizeof(pool_attr),
+                              .shape = shape,
+                              .forward = forward,
+                              .backward = backward,
+                              .relevance = fv_relevance_epsilon,
+                              .cost = fv_cost_elementwise};
+
+fv_var *fv_max_pool(fv_var *x, int64_t k, int64_t stride, int64_t pad) {
+    return fv_apply(&fv_op_max_pool, (fv_var *[]){x}, &(pool_attr){k, stride, pad});
+}
+
+fv_var *fv_avg_pool(fv_var *x, int64_t k, int64_t stride) {
+    return fv_apply(&fv_op_avg_pool, (fv_var *[]){x}, &(pool_attr){k, stride, 0});
+}

@@ -1,0 +1,28 @@
+#include "layers/batchnorm.h"
+
+#define EPS      1e-5f
+#define MOMENTUM 0.1f
+
+fv_status fv_batchnorm_layer_init(fv_batchnorm_layer *m, fv_scope scope, int64_t dim) {
+    const fv_shape channels = fv_shape_of(1, dim);
+    const fv_init zeros = {FV_INIT_ZEROS, 0.0f}, ones = {FV_INIT_ONES, 0.0f};
+
+    *m = (fv_batchnorm_layer){.path = scope.path, .stats = {.eps = EPS, .momentum = MOMENTUM}};
+    FV_TRY(fv_scope_param(scope, "weight", channels, ones, &m->weight));
+    FV_TRY(fv_scope_param(scope, "bias", channels, zeros, &m->bias));
+    FV_TRY(fv_scope_buffer(scope, "running_mean", channels, zeros, &m->stats.mean));
+    FV_TRY(fv_scope_buffer(scope, "running_var", channels, ones, &m->stats.var));
+    FV_TRY(fv_scope_buffer(scope, "num_batches_tracked", (fv_shape){0}, zeros, &m->stats.batches));
+    m->stats.batches->flags |= FV_PARAM_I64;
+    return FV_OK;
+}
+
+fv_var *fv_batchnorm_layer_forward(const fv_batchnorm_layer *m, fv_var *x) {
+    fv_tape *tape = x->tape;
+    const char *outer = fv_tape_scope(tape, m->path);
+    fv_var *y = fv_batchnorm(x, fv_param_var(tape, m->weight), fv_param_var(tape, m->bias),
+                             &m->stats, x->dtype);
+
+    fv_tape_scope(tape, outer);
+    return fv_tap(y, m->path);
+}
