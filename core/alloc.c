@@ -7,6 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* AddressSanitizer is told where a block ends, else the rounding up would hide short overruns. */
+#if defined(__SANITIZE_ADDRESS__)
+#define HAVE_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAVE_ASAN 1
+#endif
+#endif
+#ifdef HAVE_ASAN
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(start, bytes) ((void)(start), (void)(bytes))
+#endif
+
 /* The usable size stands in front of the block, in a header of one alignment unit. */
 static atomic_uint_fast64_t calls;
 static atomic_uint_fast64_t fail_at; /* value of calls that fails; 0 = never */
@@ -31,6 +45,7 @@ void *fv_alloc(size_t count, size_t size) {
         return NULL;
     }
     memcpy(raw, &bytes, sizeof bytes);
+    ASAN_POISON_MEMORY_REGION(raw + FV_ALIGN + bytes, padded - FV_ALIGN - bytes);
     return raw + FV_ALIGN;
 }
 

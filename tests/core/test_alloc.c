@@ -94,6 +94,20 @@ Test(core_alloc, the_chosen_allocation_fails_and_only_that_one) {
     fv_free(a);
 }
 
+int __asan_address_is_poisoned(const volatile void *p) __attribute__((weak));
+
+/* The rounding of sizes must not hide an overrun from AddressSanitizer. */
+Test(core_alloc, the_sanitizer_knows_where_a_block_ends) {
+    if (!__asan_address_is_poisoned) cr_skip_test("not built with AddressSanitizer");
+    for (size_t n = 0; n < 200; n++) {
+        unsigned char *p = fv_alloc(n, 1);
+        cr_assert(p);
+        cr_assert(__asan_address_is_poisoned(p + n), "%zu", n);
+        cr_assert(n == 0 || !__asan_address_is_poisoned(p + n - 1), "%zu", n);
+        fv_free(p);
+    }
+}
+
 static void *allocate_often(void *arg) {
     (void)arg;
     for (int i = 0; i < 1000; i++) fv_free(fv_alloc(1, 1));
