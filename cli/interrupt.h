@@ -1,5 +1,5 @@
 /* interrupt.h - SIGINT and SIGTERM: the first asks the work to finish its step and save, the second
- * kills the process. */
+ * kills the process.  Signals within a fifth of a second of the first count as the first. */
 #ifndef FV_CLI_INTERRUPT_H
 #define FV_CLI_INTERRUPT_H
 
