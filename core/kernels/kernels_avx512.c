@@ -349,7 +349,6 @@ static void silu_backward(int64_t n, const float *x, const float *dy, float *dx)
     }
 }
 
-/* The operations of the C kernel in its order, none fused: the bits are the same. */
 /* taps is a constant where this is inlined: 2 taps sums stay in registers. */
 static inline __attribute__((always_inline)) void
 tap_block(int64_t n, const int taps, int64_t step, const float *x, const float *y, float *sum) {
@@ -388,6 +387,7 @@ static void tap_sums(int64_t n, int64_t taps, int64_t step, const float *x, cons
     }
 }
 
+/* The operations of the C kernel in its order, none fused: the bits are the same. */
 static void adamw(int64_t n, const fv_adamw_args *args, const float *grad, float *m, float *v,
                   float *w) {
     const __m512 keep = _mm512_set1_ps((float)(1.0 - args->lr * args->weight_decay));
