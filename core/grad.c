@@ -36,3 +36,26 @@ fv_status fv_check_dtype(const fv_var *y, const fv_var *x, bool allow_bf16) {
     if (x->dtype == FV_F32 || (x->dtype == FV_BF16 && allow_bf16)) return FV_OK;
     return FV_FAIL(FV_ERR_UNSUPPORTED, "%s: input is %s", y->op->name, fv_dtype_name(x->dtype));
 }
+
+typedef struct narrow_args {
+    const float *from;
+    fv_bf16 *to;
+    int64_t columns;
+} narrow_args;
+
+static void narrow_rows(int64_t first, int64_t count, void *arg) {
+    const narrow_args *a = arg;
+    fv_kernel()->to_bf16(count * a->columns, a->from + first * a->columns,
+                         a->to + first * a->columns);
+}
+
+fv_status fv_grad_narrow(const fv_var *y, const fv_tensor *dy, fv_dtype dtype, const void **dz) {
+    *dz = dy->data;
+    if (dy->dtype == dtype) return FV_OK;
+    const fv_grid grid = fv_grid_of(y);
+    fv_bf16 *copy = (fv_bf16 *)fv_tape_scratch(y->tape, (fv_shape_numel(&y->shape) + 1) / 2);
+    if (!copy) return FV_ERR_NOMEM;
+    fv_parallel_rows(&grid, narrow_rows, &(narrow_args){dy->data, copy, fv_row_length(y)});
+    *dz = copy;
+    return FV_OK;
+}

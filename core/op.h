@@ -112,6 +112,9 @@ fv_var *fv_apply(const fv_op *op, fv_var *const in[], const void *attr);
 fv_status
 fv_relevance_epsilon(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                      const fv_rule *rule); /* x * vjp(R / (y +- eps)); eps to the ledger */
+fv_status fv_relevance_affine(
+    const fv_var *y, const fv_signal *ry, fv_signal rx[],
+    const fv_rule *rule); /* inputs x, W, b over the last axis: epsilon, and b's part */
 fv_status fv_relevance_move(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                             const fv_rule *rule); /* copies of elements: vjp of the signal itself */
 fv_status fv_relevance_identity(const fv_var *y, const fv_signal *ry, fv_signal rx[],

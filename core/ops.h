@@ -14,6 +14,19 @@ fv_var *fv_linear_f32(fv_var *x, fv_var *weight, fv_var *bias);
 /* gelu(fv_linear(x, W, b)): one pass over the output in TRAIN and INFER, two ops in EXPLAIN. */
 fv_var *fv_linear_gelu(fv_var *x, fv_var *weight, fv_var *bias);
 
+typedef struct fv_conv2d_args {
+    int64_t stride;                    /* 0 stands for 1 */
+    int64_t padding;                   /* rows and columns of zeros on each side */
+    int64_t extra_bottom, extra_right; /* more of them below and to the right */
+    int64_t groups;                    /* 0 stands for 1; C and O: depthwise */
+    bool f32;                          /* write f32 whatever x is */
+} fv_conv2d_args;
+
+/* 2-D convolution of maps: x [B,H,W,C], weight [O,C/groups,kh,kw], bias [O] or NULL -> y [B,Ho,Wo,O],
+ * Ho = (H + 2 padding + extra_bottom - kh) / stride + 1 rounded down.  The padding is smaller than the
+ * kernel.  Computes in x's dtype and writes it.  A dense 1x1 kernel of stride 1 becomes fv_linear. */
+fv_var *fv_conv2d(fv_var *x, fv_var *weight, fv_var *bias, const fv_conv2d_args *args);
+
 /* Element by element, in x's dtype: gelu x Phi(x) (erf form), relu max(x, 0), silu x sigma(x),
  * sigmoid sigma(x) = 1 / (1 + e^-x).  fv_activation chooses by kind and writes `out`. */
 typedef enum fv_activation_kind { FV_GELU, FV_RELU, FV_SILU, FV_SIGMOID } fv_activation_kind;

@@ -65,6 +65,48 @@ fv_status fv_relevance_epsilon(const fv_var *y, const fv_signal *ry, fv_signal r
     return FV_OK;
 }
 
+/* Per sample: L_bias and, in R form, L_eps and the signal s = R / (z +- eps). */
+static void affine_sinks(const fv_var *y, const fv_signal *ry, const fv_rule *rule, float *s) {
+    const float *b = y->in[2] ? y->in[2]->data : NULL, *z = y->data, *r = ry->data;
+    const int64_t O = fv_shape_last(&y->shape), n = elements_per_sample(y);
+
+    for (int64_t sample = 0; sample < y->shape.dim[0]; sample++) {
+        double bias = 0.0, eps = 0.0;
+        for (int64_t i = sample * n; i < (sample + 1) * n; i++) {
+            const double beta = b ? (double)b[i % O] : 0.0;
+            if (ry->kind == FV_SIGNAL_GI) {
+                bias += beta * (double)r[i];
+                continue;
+            }
+            const float d = fv_stab(z[i], rule->epsilon);
+            s[i] = r[i] / d;
+            bias += (double)r[i] * beta / (double)d;
+            eps += (double)r[i] * ((double)d - (double)z[i]) / (double)d;
+        }
+        fv_ledger_add(rule->ledger, FV_SINK_BIAS, sample, bias);
+        if (ry->kind == FV_SIGNAL_R) fv_ledger_add(rule->ledger, FV_SINK_EPS, sample, eps);
+    }
+}
+
+/* GI: g_x = g_y W.  R: x * ((R / (z +- eps)) W), Bach et al. 2015, eq. 58. */
+fv_status fv_relevance_affine(const fv_var *y, const fv_signal *ry, fv_signal rx[],
+                              const fv_rule *rule) {
+    const int64_t n = fv_shape_numel(&y->in[0]->shape);
+    const float *x = y->in[0]->data, *signal = ry->data;
+    float *s = NULL;
+
+    if (ry->kind == FV_SIGNAL_R) {
+        s = fv_tape_scratch(y->tape, fv_shape_numel(&y->shape));
+        if (!s) return FV_ERR_NOMEM;
+        signal = s;
+    }
+    affine_sinks(y, ry, rule, s);
+    FV_TRY(vjp(y, signal, rx));
+    if (ry->kind == FV_SIGNAL_R && rx[0].data)
+        for (int64_t i = 0; i < n; i++) rx[0].data[i] *= x[i];
+    return FV_OK;
+}
+
 fv_status fv_relevance_move(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                             const fv_rule *rule) {
     (void)rule;

@@ -1,9 +1,9 @@
-/* backend.h - matrix products (and later convolutions) behind one table: reference C or oneDNN.
+/* backend.h - matrix products and convolutions behind one table: reference C or oneDNN.
  *
- * A product is described once (fv_gemm), looked up once per shape (fv_gemm_find, which creates and
- * caches the primitive in a one-thread scope) and then run any number of times on tiles, each run
- * one-threaded inside the caller's parallel tasks.  Finding allocates on the first sight of a shape
- * only; running never allocates.  Scratch is per thread and belongs to the backend (oneDNN's own
+ * Work is described once (fv_gemm, fv_conv), looked up once per shape (gemm_find, conv_find, which
+ * create and cache primitives in a one-thread scope) and then run any number of times on tiles, each
+ * run one-threaded inside the caller's parallel tasks.  Finding allocates on the first sight of a
+ * shape only; running never allocates.  Scratch is per thread and belongs to the backend (oneDNN's own
  * default scratchpad is shared between threads and silently corrupts results). */
 #ifndef FV_CORE_BACKEND_H
 #define FV_CORE_BACKEND_H
@@ -26,6 +26,31 @@ typedef struct fv_gemm {
 
 typedef struct fv_gemm_plan fv_gemm_plan;
 
+typedef enum fv_conv_pass {
+    FV_CONV_FORWARD, /* y = x * w (+ bias) */
+    FV_CONV_DATA,    /* dx = gradient of x, from dy and w */
+    FV_CONV_WEIGHTS  /* dw = gradient of w, from x and dy, summed over the n images */
+} fv_conv_pass;
+
+/* A 2-D convolution of n images: x [n,H,W,C], y [n,Ho,Wo,O], weights w [O,C/groups,kh,kw] with
+ * y[o] = sum over taps and the C/groups channels of o's group; Ho = (H + top + bottom - kh) / stride
+ * + 1 rounded down, Wo likewise.  Inputs of a pass (x, w, dy) have dtype in, f32 or bf16; the result
+ * has dtype out: f32, or bf16 for y and dx of bf16 inputs.  Sums are f32, bias f32.
+ * Zero-initialise before filling; stride and groups of 0 stand for 1. */
+typedef struct fv_conv {
+    int64_t n, H, W, C, O;
+    int64_t kh, kw, stride, top, left, bottom, right, groups;
+    fv_conv_pass pass;
+    int32_t bias; /* forward only */
+    fv_dtype in, out;
+} fv_conv;
+
+/* Ho and Wo; descriptors that conv_find refuses may give anything. */
+int64_t fv_conv_rows(const fv_conv *c);
+int64_t fv_conv_columns(const fv_conv *c);
+
+typedef struct fv_conv_plan fv_conv_plan;
+
 typedef struct fv_backend_table {
     const char *name; /* "onednn 2.6.3", "reference" */
     bool (*supports)(fv_dtype ab);
@@ -37,6 +62,16 @@ typedef struct fv_backend_table {
     /* The implementation's name, e.g. "brg:avx512_core"; for fovea info and the test that refuses
      * reference implementations on hot paths. */
     const char *(*gemm_implementation)(const fv_gemm_plan *plan);
+    /* The same three for convolutions.  Forward and data passes read weights in a layout of the plan's
+     * own: conv_pack writes it from w into packed, conv_packed_bytes long (0 for the weights pass).
+     * forward: a = x, b = packed, out = y;  data: a = dy, b = packed, out = dx;  weights: a = x,
+     * b = dy, out = dw in the layout of w. */
+    fv_status (*conv_find)(const fv_conv *desc, const fv_conv_plan **plan);
+    size_t (*conv_packed_bytes)(const fv_conv_plan *plan);
+    fv_status (*conv_pack)(const fv_conv_plan *plan, const void *w, void *packed);
+    fv_status (*conv_run)(const fv_conv_plan *plan, const void *a, const void *b, const float *bias,
+                          void *out);
+    const char *(*conv_implementation)(const fv_conv_plan *plan);
     uint64_t (*plans_created)(void); /* so far; the no-creation-after-warm-up test reads it */
     void (*release)(void);           /* drops every plan */
 } fv_backend_table;

@@ -1,43 +1,29 @@
-/* Matrix products by oneDNN, versions 2 and 3 of its C interface.
+/* Primitives of oneDNN, versions 2 and 3 of its C interface: matrix products, convolutions, and the
+ * reorders that convolution weights need.
  *
  * Three rules make results independent of the number of threads.  Primitives are created where
  * OpenMP grants one thread, and run where oneDNN sees either an active parallel region (it is then
  * sequential) or, outside of one, a limit of one thread.  Scratch is never the library's, which is
  * shared between threads, but a buffer of the lane that runs.  Memory objects carry the data
- * pointers, so each plan has a set of them per lane.
- *
- * A lane is taken by one caller at a time, normally the one of the thread's index; a thread outside
- * of the team finds another, or works with objects of its own if all are taken. */
+ * pointers, so each primitive has a set of them per lane. */
 #include "core/alloc.h"
-#include "core/backend/plan_table.h"
+#include "core/backend/lanes.h"
+#include "core/backend/primitive.h"
 #include "core/kernels/kernels.h"
-#include "core/parallel.h"
 
 #include <oneapi/dnnl/dnnl.h>
 
 #include <omp.h>
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_ARGS 6
-
-typedef struct argument_set {
-    int n;
-    dnnl_memory_t memory[MAX_ARGS];
-    dnnl_exec_arg_t args[MAX_ARGS];
-} argument_set;
-
-typedef struct lane {
-    _Alignas(FV_ALIGN) atomic_flag busy; /* a cache line each */
-    dnnl_stream_t stream;
-    void *scratch;
-    size_t scratch_bytes;
-} lane;
+/* Arguments of a primitive, in the order of fv_primitive_run; SCALE holds a constant. */
+enum { A, B, OUT, BIAS, SCRATCH, SCALE, N_ARGS };
 
 /* ---- the two interfaces ---- */
+
+/* The parts of a convolution; bias NULL: none. */
+typedef struct conv_parts conv_parts;
 
 #if DNNL_VERSION_MAJOR >= 3
 
@@ -46,13 +32,23 @@ typedef const_dnnl_memory_desc_t memory_desc_ref;
 
 static memory_desc_ref ref(const memory_desc *d) { return *d; }
 
-static dnnl_status_t desc_create(memory_desc *d, int rank, const dnnl_dims_t dims,
-                                 dnnl_data_type_t type, const dnnl_dims_t strides) {
+static dnnl_status_t desc_strided(memory_desc *d, int rank, const dnnl_dims_t dims,
+                                  dnnl_data_type_t type, const dnnl_dims_t strides) {
     return dnnl_memory_desc_create_with_strides(d, rank, dims, type, strides);
+}
+
+static dnnl_status_t desc_any(memory_desc *d, int rank, const dnnl_dims_t dims,
+                              dnnl_data_type_t type) {
+    return dnnl_memory_desc_create_with_tag(d, rank, dims, type, dnnl_format_tag_any);
+}
+
+static dnnl_status_t desc_copy(memory_desc *to, memory_desc_ref from) {
+    return dnnl_memory_desc_clone(to, from);
 }
 
 static void desc_destroy(memory_desc *d) {
     if (*d) dnnl_memory_desc_destroy(*d);
+    *d = NULL;
 }
 
 static dnnl_status_t append_sum(dnnl_post_ops_t ops) {
@@ -82,9 +78,19 @@ typedef const dnnl_memory_desc_t *memory_desc_ref;
 
 static memory_desc_ref ref(const memory_desc *d) { return d; }
 
-static dnnl_status_t desc_create(memory_desc *d, int rank, const dnnl_dims_t dims,
-                                 dnnl_data_type_t type, const dnnl_dims_t strides) {
+static dnnl_status_t desc_strided(memory_desc *d, int rank, const dnnl_dims_t dims,
+                                  dnnl_data_type_t type, const dnnl_dims_t strides) {
     return dnnl_memory_desc_init_by_strides(d, rank, dims, type, strides);
+}
+
+static dnnl_status_t desc_any(memory_desc *d, int rank, const dnnl_dims_t dims,
+                              dnnl_data_type_t type) {
+    return dnnl_memory_desc_init_by_tag(d, rank, dims, type, dnnl_format_tag_any);
+}
+
+static dnnl_status_t desc_copy(memory_desc *to, memory_desc_ref from) {
+    *to = *from;
+    return dnnl_success;
 }
 
 static void desc_destroy(memory_desc *d) { (void)d; }
@@ -110,31 +116,84 @@ static dnnl_status_t matmul_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t engine
 
 #endif
 
+struct conv_parts {
+    memory_desc x, w, y, bias;
+    bool has_bias;
+    dnnl_dims_t stride, dilation, low, high;
+};
+
+#if DNNL_VERSION_MAJOR >= 3
+
+static dnnl_status_t conv_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, fv_conv_pass pass,
+                               const conv_parts *c, dnnl_primitive_attr_t attr,
+                               const_dnnl_primitive_desc_t hint) {
+    if (pass == FV_CONV_FORWARD)
+        return dnnl_convolution_forward_primitive_desc_create(
+            pd, engine, dnnl_forward_training, dnnl_convolution_direct, c->x, c->w,
+            c->has_bias ? c->bias : NULL, c->y, c->stride, c->dilation, c->low, c->high, attr);
+    if (pass == FV_CONV_DATA)
+        return dnnl_convolution_backward_data_primitive_desc_create(
+            pd, engine, dnnl_convolution_direct, c->x, c->w, c->y, c->stride, c->dilation, c->low,
+            c->high, hint, attr);
+    return dnnl_convolution_backward_weights_primitive_desc_create(
+        pd, engine, dnnl_convolution_direct, c->x, c->w, NULL, c->y, c->stride, c->dilation, c->low,
+        c->high, hint, attr);
+}
+
+#else
+
+static dnnl_status_t conv_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, fv_conv_pass pass,
+                               const conv_parts *c, dnnl_primitive_attr_t attr,
+                               const_dnnl_primitive_desc_t hint) {
+    const dnnl_alg_kind_t direct = dnnl_convolution_direct;
+    dnnl_convolution_desc_t desc;
+    dnnl_status_t status;
+
+    if (pass == FV_CONV_FORWARD)
+        status = dnnl_dilated_convolution_forward_desc_init(
+            &desc, dnnl_forward_training, direct, &c->x, &c->w, c->has_bias ? &c->bias : NULL,
+            &c->y, c->stride, c->dilation, c->low, c->high);
+    else if (pass == FV_CONV_DATA)
+        status = dnnl_dilated_convolution_backward_data_desc_init(
+            &desc, direct, &c->x, &c->w, &c->y, c->stride, c->dilation, c->low, c->high);
+    else
+        status = dnnl_dilated_convolution_backward_weights_desc_init(
+            &desc, direct, &c->x, &c->w, NULL, &c->y, c->stride, c->dilation, c->low, c->high);
+    return status != dnnl_success ? status
+                                  : dnnl_primitive_desc_create(pd, &desc, attr, engine, hint);
+}
+
+#endif
+
 #define STRINGIFY(x)     #x
 #define VERSION(a, b, c) "onednn " STRINGIFY(a) "." STRINGIFY(b) "." STRINGIFY(c)
 
-/* ---- plans ---- */
+const char fv_primitive_library[] =
+    VERSION(DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH);
 
-enum { A, B, C, BIAS, ALPHA, N_DESCS };
+/* ---- primitives ---- */
 
-struct fv_gemm_plan {
-    fv_plan_node node;
-    memory_desc desc[N_DESCS];
+typedef struct argument_set {
+    int n, which[N_ARGS];
+    dnnl_memory_t memory[N_ARGS];
+    dnnl_exec_arg_t args[N_ARGS];
+} argument_set;
+
+struct fv_primitive {
     dnnl_primitive_desc_t pd;
     dnnl_primitive_t primitive;
     const char *implementation;
+    int arg[N_ARGS]; /* DNNL_ARG_..., 0: not used */
+    memory_desc desc[N_ARGS];
     size_t scratch_bytes;
-    float alpha; /* version 3 reads it at execution */
-    int n_sets;  /* lanes 0 .. n_sets-1 have a set and enough scratch */
+    float alpha;          /* version 3 reads it at execution */
+    fv_primitive *pack;   /* weights to the layout of B */
+    fv_primitive *unpack; /* OUT, which then stays in the lane's scratch, to that of weights */
+    int n_sets;           /* lanes 0 .. n_sets-1 have a set and enough scratch */
     argument_set *sets[FV_MAX_THREADS];
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* plans, engine, creation */
-static fv_plan_table plans;
 static dnnl_engine_t engine;
-static lane lanes[FV_MAX_THREADS];
-static atomic_uint_fast64_t created;
-static int bf16_state; /* 0 unknown, 1 yes, -1 no */
 
 static fv_status failure(dnnl_status_t status, const char *what) {
     if (status == dnnl_out_of_memory) return FV_FAIL(FV_ERR_NOMEM, "onednn: %s", what);
@@ -158,310 +217,388 @@ static fv_status start_engine(void) {
     return FV_OK;
 }
 
+static dnnl_data_type_t type_of(fv_dtype dtype) { return dtype == FV_BF16 ? dnnl_bf16 : dnnl_f32; }
+
+/* From a primitive descriptor: the primitive, its name and its scratch. */
+static dnnl_status_t finish(fv_primitive *p) {
+    memory_desc_ref scratch = dnnl_primitive_desc_query_md(p->pd, dnnl_query_scratchpad_md, 0);
+    dnnl_status_t status = dnnl_primitive_create(&p->primitive, p->pd);
+
+    if (status == dnnl_success)
+        status = dnnl_primitive_desc_query(p->pd, dnnl_query_impl_info_str, 0,
+                                           (void *)&p->implementation);
+    if (status == dnnl_success) status = desc_copy(&p->desc[SCRATCH], scratch);
+    p->arg[SCRATCH] = DNNL_ARG_SCRATCHPAD;
+    p->scratch_bytes = dnnl_memory_desc_get_size(scratch);
+    return status;
+}
+
+static dnnl_status_t new_attributes(dnnl_primitive_attr_t *attr) {
+    const dnnl_status_t status = dnnl_primitive_attr_create(attr);
+    if (status != dnnl_success) return status;
+    return dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
+}
+
+void fv_primitive_destroy(fv_primitive *p) {
+    if (!p) return;
+    fv_primitive_destroy(p->pack);
+    fv_primitive_destroy(p->unpack);
+    for (int i = 0; i < p->n_sets; i++) {
+        for (int k = 0; k < p->sets[i]->n; k++) dnnl_memory_destroy(p->sets[i]->memory[k]);
+        fv_free(p->sets[i]);
+    }
+    if (p->primitive) dnnl_primitive_destroy(p->primitive);
+    if (p->pd) dnnl_primitive_desc_destroy(p->pd);
+    for (int i = 0; i < N_ARGS; i++) desc_destroy(&p->desc[i]);
+    fv_free(p);
+}
+
+/* ---- matrix products ---- */
+
 static bool bias_is_post_op(const fv_gemm *g) {
     return ALPHA_SCALES_BIAS && g->bias && g->alpha != 1.0f;
 }
 
-static fv_status describe(fv_gemm_plan *plan) {
-    const fv_gemm *g = &plan->node.desc;
-    const dnnl_data_type_t ab = g->ab == FV_BF16 ? dnnl_bf16 : dnnl_f32;
-    const dnnl_data_type_t c = g->c == FV_BF16 ? dnnl_bf16 : dnnl_f32;
+static dnnl_status_t describe_gemm(const fv_gemm *g, fv_primitive *p) {
+    const dnnl_data_type_t ab = type_of(g->ab);
     const struct {
         int rank;
         dnnl_dims_t dims, strides;
         dnnl_data_type_t type;
-    } want[N_DESCS] = {
+    } want[N_ARGS] = {
         [A] = {2, {g->m, g->k}, {g->trans_a ? 1 : g->lda, g->trans_a ? g->lda : 1}, ab},
         [B] = {2, {g->k, g->n}, {g->trans_b ? 1 : g->ldb, g->trans_b ? g->ldb : 1}, ab},
-        [C] = {2, {g->m, g->n}, {g->ldc, 1}, c},
+        [OUT] = {2, {g->m, g->n}, {g->ldc, 1}, type_of(g->c)},
         [BIAS] = {2, {1, g->n}, {g->n, 1}, dnnl_f32},
-        [ALPHA] = {1, {1}, {1}, dnnl_f32}};
+        [SCALE] = {1, {1}, {1}, dnnl_f32}};
+    dnnl_status_t status = dnnl_success;
 
-    for (int i = 0; i < N_DESCS; i++)
-        TRY_DNNL(
-            desc_create(&plan->desc[i], want[i].rank, want[i].dims, want[i].type, want[i].strides),
-            "memory descriptor");
-    return FV_OK;
+    for (int i = 0; status == dnnl_success && i < N_ARGS; i++)
+        if (want[i].rank)
+            status = desc_strided(&p->desc[i], want[i].rank, want[i].dims, want[i].type,
+                                  want[i].strides);
+    p->arg[A] = DNNL_ARG_SRC;
+    p->arg[B] = DNNL_ARG_WEIGHTS;
+    p->arg[OUT] = DNNL_ARG_DST;
+    const int nth = g->accumulate ? 1 : 0;
+    if (g->bias)
+        p->arg[BIAS] = bias_is_post_op(g) ? (DNNL_ARG_ATTR_MULTIPLE_POST_OP(nth) | DNNL_ARG_SRC_1)
+                                          : DNNL_ARG_BIAS;
+    if (g->alpha != 1.0f) p->arg[SCALE] = ALPHA_ARGUMENT;
+    p->alpha = g->alpha;
+    return status;
 }
 
-static dnnl_status_t fill_attributes(const fv_gemm_plan *plan, dnnl_primitive_attr_t attr,
-                                     dnnl_post_ops_t ops) {
-    const fv_gemm *g = &plan->node.desc;
-    dnnl_status_t status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
+static dnnl_status_t add_post_ops(const fv_gemm *g, const fv_primitive *p,
+                                  dnnl_primitive_attr_t attr) {
+    dnnl_post_ops_t ops = NULL;
+    dnnl_status_t status = dnnl_post_ops_create(&ops);
 
     if (status == dnnl_success && g->alpha != 1.0f) status = set_alpha(attr, g->alpha);
     if (status == dnnl_success && g->accumulate) status = append_sum(ops);
     if (status == dnnl_success && bias_is_post_op(g))
-        status = dnnl_post_ops_append_binary(ops, dnnl_binary_add, ref(&plan->desc[BIAS]));
+        status = dnnl_post_ops_append_binary(ops, dnnl_binary_add, ref(&p->desc[BIAS]));
     if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(attr, ops);
+    if (ops) dnnl_post_ops_destroy(ops);
     return status;
 }
 
-/* The caller has limited OpenMP to one thread, which the implementation's blocking depends on. */
-static fv_status create_primitive(fv_gemm_plan *plan) {
-    const fv_gemm *g = &plan->node.desc;
-    dnnl_primitive_attr_t attr = NULL;
-    dnnl_post_ops_t ops = NULL;
+fv_status fv_primitive_gemm(const fv_gemm *g, fv_primitive **out) {
     const bool plain_bias = g->bias && !bias_is_post_op(g);
+    dnnl_primitive_attr_t attr = NULL;
     char what[96];
 
-    dnnl_status_t status = dnnl_primitive_attr_create(&attr);
-    if (status == dnnl_success) status = dnnl_post_ops_create(&ops);
-    if (status == dnnl_success) status = fill_attributes(plan, attr, ops);
+    *out = NULL;
+    FV_TRY(start_engine());
+    fv_primitive *p = fv_calloc(1, sizeof *p);
+    if (!p) return FV_ERR_NOMEM;
+    dnnl_status_t status = describe_gemm(g, p);
+    if (status == dnnl_success) status = new_attributes(&attr);
+    if (status == dnnl_success) status = add_post_ops(g, p, attr);
     if (status == dnnl_success)
-        status = matmul_desc(&plan->pd, engine, &plan->desc[A], &plan->desc[B],
-                             plain_bias ? &plan->desc[BIAS] : NULL, &plan->desc[C], attr);
-    if (status == dnnl_success) status = dnnl_primitive_create(&plan->primitive, plan->pd);
-    if (status == dnnl_success)
-        status = dnnl_primitive_desc_query(plan->pd, dnnl_query_impl_info_str, 0,
-                                           (void *)&plan->implementation);
-    if (ops) dnnl_post_ops_destroy(ops);
+        status = matmul_desc(&p->pd, engine, &p->desc[A], &p->desc[B],
+                             plain_bias ? &p->desc[BIAS] : NULL, &p->desc[OUT], attr);
+    if (status == dnnl_success) status = finish(p);
     if (attr) dnnl_primitive_attr_destroy(attr);
-    if (status == dnnl_success) return FV_OK;
+    if (status == dnnl_success) {
+        *out = p;
+        return FV_OK;
+    }
+    fv_primitive_destroy(p);
     snprintf(what, sizeof what, "%s product %lldx%lldx%lld", fv_dtype_name(g->ab), (long long)g->m,
              (long long)g->n, (long long)g->k);
     return failure(status, what);
 }
 
-static void set_destroy(argument_set *set) {
-    if (!set) return;
+/* ---- convolutions ---- */
+
+/* A map [n, rows, columns, channels] under the library's order of axes. */
+static dnnl_status_t describe_map(memory_desc *d, int64_t n, int64_t channels, int64_t rows,
+                                  int64_t columns, fv_dtype dtype) {
+    const dnnl_dims_t dims = {n, channels, rows, columns};
+    const dnnl_dims_t strides = {rows * columns * channels, 1, columns * channels, channels};
+    return desc_strided(d, 4, dims, type_of(dtype), strides);
+}
+
+/* Weights [O, C/groups, kh, kw], as they are or as the implementation wants them. */
+static dnnl_status_t describe_weights(memory_desc *d, const fv_conv *c, fv_dtype dtype, bool any) {
+    const int64_t g = c->groups, taps = c->kh * c->kw, inner = c->C / g * taps;
+    const dnnl_dims_t dims = {g, c->O / g, c->C / g, c->kh, c->kw};
+    const dnnl_dims_t strides = {c->O / g * inner, inner, taps, c->kw, 1};
+    const int skip = g > 1 ? 0 : 1; /* without groups the library wants four axes */
+
+    if (any) return desc_any(d, 5 - skip, dims + skip, type_of(dtype));
+    return desc_strided(d, 5 - skip, dims + skip, type_of(dtype), strides + skip);
+}
+
+static dnnl_status_t describe_conv(const fv_conv *c, fv_dtype x, fv_dtype w, fv_dtype y,
+                                   conv_parts *parts) {
+    const dnnl_dims_t channels = {c->O}, one = {1};
+
+    *parts = (conv_parts){.has_bias = c->bias != 0,
+                          .stride = {c->stride, c->stride},
+                          .low = {c->top, c->left},
+                          .high = {c->bottom, c->right}};
+    dnnl_status_t status = describe_map(&parts->x, c->n, c->C, c->H, c->W, x);
+    if (status == dnnl_success) status = describe_weights(&parts->w, c, w, true);
+    if (status == dnnl_success)
+        status = describe_map(&parts->y, c->n, c->O, fv_conv_rows(c), fv_conv_columns(c), y);
+    if (status == dnnl_success) status = desc_strided(&parts->bias, 1, channels, dnnl_f32, one);
+    return status;
+}
+
+static void conv_parts_destroy(conv_parts *parts) {
+    desc_destroy(&parts->x);
+    desc_destroy(&parts->w);
+    desc_destroy(&parts->y);
+    desc_destroy(&parts->bias);
+}
+
+/* The high padding may be less than what the last row or column would use: rows of the map that no
+ * output reads are allowed, and get a gradient of zero. */
+static dnnl_status_t create_conv(const fv_conv *c, fv_primitive *p, dnnl_primitive_attr_t attr) {
+    const bool forward = c->pass == FV_CONV_FORWARD, data = c->pass == FV_CONV_DATA;
+    dnnl_primitive_desc_t hint = NULL;
+    conv_parts parts = {.has_bias = false}, plain = {.has_bias = false};
+
+    dnnl_status_t status = describe_conv(c, data ? c->out : c->in, forward || data ? c->in : c->out,
+                                         forward ? c->out : c->in, &parts);
+    if (status == dnnl_success) status = describe_conv(c, c->in, c->in, c->in, &plain);
+    if (status == dnnl_success && !forward)
+        status = conv_desc(&hint, engine, FV_CONV_FORWARD, &plain, attr, NULL);
+    if (status == dnnl_success) status = conv_desc(&p->pd, engine, c->pass, &parts, attr, hint);
+    if (status == dnnl_success) status = finish(p);
+    if (status == dnnl_success) {
+        const dnnl_query_t what =
+            forward || data ? dnnl_query_weights_md : dnnl_query_diff_weights_md;
+        memory_desc_ref w = dnnl_primitive_desc_query_md(p->pd, what, 0);
+        status = desc_copy(&p->desc[forward || data ? B : OUT], w);
+    }
+    if (status == dnnl_success) status = desc_copy(&p->desc[A], ref(data ? &parts.y : &parts.x));
+    if (status == dnnl_success && !forward && !data) status = desc_copy(&p->desc[B], ref(&parts.y));
+    if (status == dnnl_success && (forward || data))
+        status = desc_copy(&p->desc[OUT], ref(forward ? &parts.y : &parts.x));
+    if (status == dnnl_success && c->bias) status = desc_copy(&p->desc[BIAS], ref(&parts.bias));
+    p->arg[A] = data ? DNNL_ARG_DIFF_DST : DNNL_ARG_SRC;
+    p->arg[B] = forward || data ? DNNL_ARG_WEIGHTS : DNNL_ARG_DIFF_DST;
+    p->arg[OUT] = forward ? DNNL_ARG_DST : data ? DNNL_ARG_DIFF_SRC : DNNL_ARG_DIFF_WEIGHTS;
+    p->arg[BIAS] = c->bias ? DNNL_ARG_BIAS : 0;
+    conv_parts_destroy(&parts);
+    conv_parts_destroy(&plain);
+    if (hint) dnnl_primitive_desc_destroy(hint);
+    return status;
+}
+
+/* Between the plain layout of weights and the implementation's, in p's pack or unpack. */
+static dnnl_status_t create_reorder(const fv_conv *c, fv_primitive *p, fv_primitive *reorder,
+                                    dnnl_primitive_attr_t attr) {
+    const bool pack = c->pass != FV_CONV_WEIGHTS;
+    dnnl_status_t status =
+        describe_weights(&reorder->desc[pack ? A : OUT], c, pack ? c->in : c->out, false);
+
+    if (status == dnnl_success)
+        status = desc_copy(&reorder->desc[pack ? OUT : A], ref(&p->desc[pack ? B : OUT]));
+    if (status == dnnl_success)
+        status = dnnl_reorder_primitive_desc_create(&reorder->pd, ref(&reorder->desc[A]), engine,
+                                                    ref(&reorder->desc[OUT]), engine, attr);
+    if (status == dnnl_success) status = finish(reorder);
+    reorder->arg[A] = DNNL_ARG_FROM;
+    reorder->arg[OUT] = DNNL_ARG_TO;
+    return status;
+}
+
+fv_status fv_primitive_conv(const fv_conv *c, fv_primitive **out) {
+    dnnl_primitive_attr_t attr = NULL;
+    char what[96];
+
+    *out = NULL;
+    FV_TRY(start_engine());
+    fv_primitive *p = fv_calloc(1, sizeof *p), *reorder = fv_calloc(1, sizeof *reorder);
+    if (!p || !reorder) {
+        fv_free(p);
+        fv_free(reorder);
+        return FV_ERR_NOMEM;
+    }
+    *(c->pass == FV_CONV_WEIGHTS ? &p->unpack : &p->pack) = reorder;
+    dnnl_status_t status = new_attributes(&attr);
+    if (status == dnnl_success) status = create_conv(c, p, attr);
+    if (status == dnnl_success) status = create_reorder(c, p, reorder, attr);
+    if (attr) dnnl_primitive_attr_destroy(attr);
+    if (status == dnnl_success) {
+        *out = p;
+        return FV_OK;
+    }
+    fv_primitive_destroy(p);
+    snprintf(what, sizeof what, "%s convolution %lldx%lld of %lldx%lldx%lld to %lld",
+             fv_dtype_name(c->in), (long long)c->kh, (long long)c->kw, (long long)c->H,
+             (long long)c->W, (long long)c->C, (long long)c->O);
+    return failure(status, what);
+}
+
+/* ---- sets and lanes ---- */
+
+static void set_clear(argument_set *set) {
     for (int i = 0; i < set->n; i++) dnnl_memory_destroy(set->memory[i]);
     set->n = 0;
 }
 
-static fv_status set_add(argument_set *set, int arg, memory_desc_ref desc, void *data) {
-    TRY_DNNL(dnnl_memory_create(&set->memory[set->n], desc, engine, data), "memory object");
-    set->args[set->n] = (dnnl_exec_arg_t){arg, set->memory[set->n]};
-    set->n++;
-    return FV_OK;
-}
-
-/* In the order in which run_set hands over pointers; alpha's stays. */
-static fv_status set_fill(const fv_gemm_plan *plan, argument_set *set) {
-    const fv_gemm *g = &plan->node.desc;
-    memory_desc_ref scratch = dnnl_primitive_desc_query_md(plan->pd, dnnl_query_scratchpad_md, 0);
-    const int nth = g->accumulate ? 1 : 0;
-    const int bias =
-        bias_is_post_op(g) ? (DNNL_ARG_ATTR_MULTIPLE_POST_OP(nth) | DNNL_ARG_SRC_1) : DNNL_ARG_BIAS;
-
+static fv_status set_fill(const fv_primitive *p, argument_set *set) {
     set->n = 0;
-    FV_TRY(set_add(set, DNNL_ARG_SRC, ref(&plan->desc[A]), DNNL_MEMORY_NONE));
-    FV_TRY(set_add(set, DNNL_ARG_WEIGHTS, ref(&plan->desc[B]), DNNL_MEMORY_NONE));
-    FV_TRY(set_add(set, DNNL_ARG_DST, ref(&plan->desc[C]), DNNL_MEMORY_NONE));
-    FV_TRY(set_add(set, DNNL_ARG_SCRATCHPAD, scratch, DNNL_MEMORY_NONE));
-    if (g->bias) FV_TRY(set_add(set, bias, ref(&plan->desc[BIAS]), DNNL_MEMORY_NONE));
-    if (ALPHA_ARGUMENT && g->alpha != 1.0f)
-        FV_TRY(
-            set_add(set, ALPHA_ARGUMENT, ref(&plan->desc[ALPHA]), (void *)(uintptr_t)&plan->alpha));
-    return FV_OK;
-}
-
-static void plan_destroy(fv_gemm_plan *plan) {
-    if (!plan) return;
-    for (int i = 0; i < plan->n_sets; i++) {
-        set_destroy(plan->sets[i]);
-        fv_free(plan->sets[i]);
+    for (int i = 0; i < N_ARGS; i++) {
+        void *data = i == SCALE ? (void *)(uintptr_t)&p->alpha : DNNL_MEMORY_NONE;
+        const int k = set->n;
+        if (!p->arg[i]) continue;
+        TRY_DNNL(dnnl_memory_create(&set->memory[k], ref(&p->desc[i]), engine, data),
+                 "memory object");
+        set->args[k] = (dnnl_exec_arg_t){p->arg[i], set->memory[k]};
+        set->which[k] = i;
+        set->n++;
     }
-    if (plan->primitive) dnnl_primitive_destroy(plan->primitive);
-    if (plan->pd) dnnl_primitive_desc_destroy(plan->pd);
-    for (int i = 0; i < N_DESCS; i++) desc_destroy(&plan->desc[i]);
-    fv_free(plan);
+    return FV_OK;
 }
 
-static fv_status plan_create(const fv_gemm *key, fv_gemm_plan **out) {
-    fv_gemm_plan *plan = fv_calloc(1, sizeof *plan);
+static size_t aligned(size_t bytes) { return (bytes + FV_ALIGN - 1) / FV_ALIGN * FV_ALIGN; }
 
-    *out = NULL;
-    if (!plan) return FV_ERR_NOMEM;
-    plan->node.desc = *key;
-    plan->alpha = key->alpha;
-    fv_status status = describe(plan);
-    if (status == FV_OK) status = create_primitive(plan);
-    if (status != FV_OK) {
-        plan_destroy(plan);
-        return status;
+/* Where a weight gradient waits for its reorder: behind the scratch of both. */
+static size_t result_offset(const fv_primitive *p) {
+    const size_t own = p->scratch_bytes, then = p->unpack->scratch_bytes;
+    return aligned(own > then ? own : then);
+}
+
+static fv_status lane_prepare(fv_lane *lane, const fv_primitive *p) {
+    if (!lane->stream) {
+        dnnl_stream_t stream = NULL;
+        TRY_DNNL(dnnl_stream_create(&stream, engine, dnnl_stream_default_flags), "stream");
+        lane->stream = stream;
     }
-    plan->scratch_bytes = dnnl_memory_desc_get_size(
-        dnnl_primitive_desc_query_md(plan->pd, dnnl_query_scratchpad_md, 0));
-    *out = plan;
-    return FV_OK;
+    if (!p->unpack) return fv_lane_reserve(lane, p->scratch_bytes);
+    return fv_lane_reserve(lane, result_offset(p) + dnnl_memory_desc_get_size(ref(&p->desc[OUT])));
 }
 
-/* ---- lanes ---- */
-
-static void lane_take(lane *l) {
-    while (atomic_flag_test_and_set_explicit(&l->busy, memory_order_acquire)) sched_yield();
-}
-
-static void lane_give(lane *l) { atomic_flag_clear_explicit(&l->busy, memory_order_release); }
-
-static fv_status lane_grow(lane *l, size_t bytes) {
-    if (!l->stream)
-        TRY_DNNL(dnnl_stream_create(&l->stream, engine, dnnl_stream_default_flags), "stream");
-    if (bytes <= l->scratch_bytes) return FV_OK;
-    void *scratch = fv_alloc(bytes, 1);
-    if (!scratch) return FV_ERR_NOMEM;
-    fv_free(l->scratch);
-    l->scratch = scratch;
-    l->scratch_bytes = bytes;
-    return FV_OK;
-}
-
-/* A set and enough scratch for every thread of the budget. */
-static fv_status plan_equip(fv_gemm_plan *plan) {
+fv_status fv_primitive_equip(fv_primitive *p) {
     const int n_threads = fv_threads();
 
-    while (plan->n_sets < n_threads) {
-        lane *l = &lanes[plan->n_sets];
+    while (p->n_sets < n_threads) {
         argument_set *set = fv_calloc(1, sizeof *set);
         if (!set) return FV_ERR_NOMEM;
-        fv_status status = set_fill(plan, set);
+        fv_status status = set_fill(p, set);
         if (status == FV_OK) {
-            lane_take(l);
-            status = lane_grow(l, plan->scratch_bytes);
-            lane_give(l);
+            fv_lane *lane = fv_lane_take(p->n_sets);
+            status = lane_prepare(lane, p);
+            fv_lane_give(lane);
         }
         if (status != FV_OK) {
-            set_destroy(set);
+            set_clear(set);
             fv_free(set);
             return status;
         }
-        plan->sets[plan->n_sets++] = set;
+        p->sets[p->n_sets++] = set;
     }
+    if (p->pack) FV_TRY(fv_primitive_equip(p->pack));
+    return p->unpack ? fv_primitive_equip(p->unpack) : FV_OK;
+}
+
+/* ---- running ---- */
+
+static fv_status run_set(const fv_primitive *p, const argument_set *set, const fv_lane *lane,
+                         const void *const data[]) {
+    for (int i = 0; i < set->n; i++)
+        if (set->which[i] != SCALE)
+            TRY_DNNL(
+                dnnl_memory_set_data_handle(set->memory[i], (void *)(uintptr_t)data[set->which[i]]),
+                "pointer");
+    TRY_DNNL(dnnl_primitive_execute(p->primitive, lane->stream, set->n, set->args), "execution");
+    TRY_DNNL(dnnl_stream_wait(lane->stream), "wait");
     return FV_OK;
 }
 
-/* ---- the table's functions ---- */
+/* then: the set of p->unpack, if there is one. */
+static fv_status run_sets(const fv_primitive *p, const argument_set *set, const argument_set *then,
+                          const fv_lane *lane, const void *const given[]) {
+    const void *data[N_ARGS] = {given[A], given[B], given[OUT], given[BIAS], lane->scratch};
 
-static fv_status gemm_find(const fv_gemm *desc, const fv_gemm_plan **out) {
-    fv_gemm key;
-    fv_gemm_plan *plan = NULL;
-
-    *out = NULL;
-    FV_TRY(fv_gemm_normalise(desc, &key));
-    pthread_mutex_lock(&lock);
-    fv_status status = FV_OK;
-    plan = (fv_gemm_plan *)fv_plan_table_find(&plans, &key);
-    if (!plan) {
-        const int limit = omp_get_max_threads();
-        omp_set_num_threads(1);
-        status = start_engine();
-        if (status == FV_OK) status = plan_create(&key, &plan);
-        omp_set_num_threads(limit);
-        if (status == FV_OK) {
-            fv_plan_table_add(&plans, &plan->node);
-            atomic_fetch_add(&created, 1);
-        }
-    }
-    if (status == FV_OK && plan->n_sets < fv_threads()) status = plan_equip(plan);
-    pthread_mutex_unlock(&lock);
-    if (status == FV_OK) *out = plan;
-    return status;
-}
-
-static fv_status run_set(const fv_gemm_plan *plan, const argument_set *set, const lane *l,
-                         const void *a, const void *b, const float *bias, void *c) {
-    const void *const data[] = {a, b, c, l->scratch, bias};
-    const int n = plan->node.desc.bias ? 5 : 4;
-
-    for (int i = 0; i < n; i++)
-        TRY_DNNL(dnnl_memory_set_data_handle(set->memory[i], (void *)(uintptr_t)data[i]),
-                 "pointer");
-    TRY_DNNL(dnnl_primitive_execute(plan->primitive, l->stream, set->n, set->args), "execution");
-    TRY_DNNL(dnnl_stream_wait(l->stream), "wait");
-    return FV_OK;
+    if (!p->unpack) return run_set(p, set, lane, data);
+    data[OUT] = (char *)lane->scratch + result_offset(p);
+    FV_TRY(run_set(p, set, lane, data));
+    data[A] = data[OUT];
+    data[OUT] = given[OUT];
+    return run_set(p->unpack, then, lane, data);
 }
 
 /* For a thread that finds no free lane: objects of its own, at the price of making them. */
-static fv_status run_apart(const fv_gemm_plan *plan, const void *a, const void *b,
-                           const float *bias, void *c) {
-    lane own = {.stream = NULL};
-    argument_set set = {0};
+static fv_status run_apart(const fv_primitive *p, const void *const data[]) {
+    fv_lane own = {.stream = NULL};
+    argument_set set = {0}, then = {0};
 
-    fv_status status = set_fill(plan, &set);
-    if (status == FV_OK) status = lane_grow(&own, plan->scratch_bytes);
-    if (status == FV_OK) status = run_set(plan, &set, &own, a, b, bias, c);
-    set_destroy(&set);
+    fv_status status = set_fill(p, &set);
+    if (status == FV_OK && p->unpack) status = set_fill(p->unpack, &then);
+    if (status == FV_OK) status = lane_prepare(&own, p);
+    if (status == FV_OK) status = run_sets(p, &set, &then, &own, data);
+    set_clear(&set);
+    set_clear(&then);
     if (own.stream) dnnl_stream_destroy(own.stream);
-    fv_free(own.scratch);
+    fv_lane_free_scratch(&own);
     return status;
 }
 
-static fv_status run_somewhere(const fv_gemm_plan *plan, const void *a, const void *b,
-                               const float *bias, void *c) {
-    const int first = fv_thread_index(), n = plan->n_sets;
+static fv_status run_somewhere(const fv_primitive *p, const void *const data[]) {
+    int i = 0;
+    fv_lane *lane = fv_lane_find(p->n_sets, &i);
 
-    for (int i = 0; i < n; i++) {
-        const int at = (first + i) % n;
-        lane *l = &lanes[at];
-        if (atomic_flag_test_and_set_explicit(&l->busy, memory_order_acquire)) continue;
-        const fv_status status = run_set(plan, plan->sets[at], l, a, b, bias, c);
-        lane_give(l);
-        return status;
-    }
-    return run_apart(plan, a, b, bias, c);
+    if (!lane) return run_apart(p, data);
+    const fv_status status =
+        run_sets(p, p->sets[i], p->unpack ? p->unpack->sets[i] : NULL, lane, data);
+    fv_lane_give(lane);
+    return status;
 }
 
-static fv_status gemm_run(const fv_gemm_plan *plan, const void *a, const void *b, const float *bias,
-                          void *c) {
+fv_status fv_primitive_run(const fv_primitive *p, const void *a, const void *b, const float *bias,
+                           void *out) {
+    const void *const data[] = {[A] = a, [B] = b, [OUT] = out, [BIAS] = bias};
     const int limit = omp_in_parallel() ? 1 : omp_get_max_threads();
 
     if (limit > 1) omp_set_num_threads(1);
-    const fv_status status = run_somewhere(plan, a, b, bias, c);
+    const fv_status status = run_somewhere(p, data);
     if (limit > 1) omp_set_num_threads(limit);
     return status;
 }
 
-static const char *gemm_implementation(const fv_gemm_plan *plan) { return plan->implementation; }
-
-static uint64_t plans_created(void) { return atomic_load(&created); }
-
-/* bf16 counts only where it is fast: a small product must exist and not be a reference one. */
-static bool supports(fv_dtype ab) {
-    const fv_gemm small = {
-        .m = 16, .n = 16, .k = 16, .lda = 16, .ldb = 16, .ldc = 16, .ab = FV_BF16};
-    fv_gemm key;
-    fv_gemm_plan *plan = NULL;
-
-    if (ab != FV_BF16) return ab == FV_F32;
-    pthread_mutex_lock(&lock);
-    if (bf16_state == 0) {
-        const int limit = omp_get_max_threads();
-        omp_set_num_threads(1);
-        bf16_state = -1;
-        if (fv_gemm_normalise(&small, &key) == FV_OK && start_engine() == FV_OK &&
-            plan_create(&key, &plan) == FV_OK && strncmp(plan->implementation, "ref", 3) != 0)
-            bf16_state = 1;
-        plan_destroy(plan);
-        omp_set_num_threads(limit);
-    }
-    const bool yes = bf16_state > 0;
-    pthread_mutex_unlock(&lock);
-    return yes;
+fv_status fv_primitive_pack(const fv_primitive *p, const void *w, void *packed) {
+    return fv_primitive_run(p->pack, w, NULL, NULL, packed);
 }
 
-static void node_destroy(fv_plan_node *node) { plan_destroy((fv_gemm_plan *)node); }
+size_t fv_primitive_packed_bytes(const fv_primitive *p) {
+    return p->pack ? dnnl_memory_desc_get_size(ref(&p->desc[B])) : 0;
+}
 
-static void release(void) {
-    pthread_mutex_lock(&lock);
-    fv_plan_table_clear(&plans, node_destroy);
+const char *fv_primitive_implementation(const fv_primitive *p) { return p->implementation; }
+
+void fv_primitive_release(void) {
     for (int i = 0; i < FV_MAX_THREADS; i++) {
-        if (lanes[i].stream) dnnl_stream_destroy(lanes[i].stream);
-        fv_free(lanes[i].scratch);
-        lanes[i].stream = NULL;
-        lanes[i].scratch = NULL;
-        lanes[i].scratch_bytes = 0;
+        if (fv_lanes[i].stream) dnnl_stream_destroy(fv_lanes[i].stream);
+        fv_lanes[i].stream = NULL;
+        fv_lane_free_scratch(&fv_lanes[i]);
     }
     if (engine) dnnl_engine_destroy(engine);
     engine = NULL;
-    pthread_mutex_unlock(&lock);
 }
-
-const fv_backend_table fv_backend_dnnl = {
-    .name = VERSION(DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH),
-    .supports = supports,
-    .gemm_find = gemm_find,
-    .gemm_run = gemm_run,
-    .gemm_implementation = gemm_implementation,
-    .plans_created = plans_created,
-    .release = release};

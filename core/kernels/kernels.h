@@ -31,6 +31,8 @@ typedef struct fv_adamw_args {
     float grad_scale;                           /* clipping factor, 1 = none */
 } fv_adamw_args;
 
+#define FV_STRIP 32 /* channels that tap_sums works on */
+
 typedef struct fv_kernels {
     const char *isa;
     /* y += a x */
@@ -74,6 +76,11 @@ typedef struct fv_kernels {
     void (*silu)(int64_t n, const float *x, float *y);
     /* dx = dy (s + x s (1 - s)), s = sigma(x) */
     void (*silu_backward)(int64_t n, const float *x, const float *dy, float *dx);
+    /* sum[k * FV_STRIP + c] += sum over i < n of x[(i * step + k) * FV_STRIP + c] y[i * FV_STRIP + c]
+     * for k < taps, c < FV_STRIP: what a row of y adds to a depthwise weight gradient.  x holds
+     * (n - 1) * step + taps vectors of FV_STRIP channels, y n; nothing may alias. */
+    void (*tap_sums)(int64_t n, int64_t taps, int64_t step, const float *x, const float *y,
+                     float *sum);
     /* w *= 1 - lr wd; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
      * w -= lr/bias1 m / (sqrt(v)/sqrt(bias2) + eps), g = grad_scale * grad (Loshchilov and Hutter
      * 2019; torch.optim.AdamW's order of operations) */

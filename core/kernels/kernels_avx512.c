@@ -349,6 +349,44 @@ static void silu_backward(int64_t n, const float *x, const float *dy, float *dx)
     }
 }
 
+/* taps is a constant where this is inlined: 2 taps sums stay in registers. */
+static inline __attribute__((always_inline)) void
+tap_block(int64_t n, const int taps, int64_t step, const float *x, const float *y, float *sum) {
+    __m512 low[7], high[7];
+
+#pragma GCC unroll 7
+    for (int k = 0; k < taps; k++) low[k] = high[k] = _mm512_setzero_ps();
+    for (int64_t i = 0; i < n; i++, x += step * FV_STRIP, y += FV_STRIP) {
+        const __m512 yl = _mm512_loadu_ps(y), yh = _mm512_loadu_ps(y + LANES);
+#pragma GCC unroll 7
+        for (int k = 0; k < taps; k++) {
+            low[k] = _mm512_fmadd_ps(_mm512_loadu_ps(x + k * FV_STRIP), yl, low[k]);
+            high[k] = _mm512_fmadd_ps(_mm512_loadu_ps(x + k * FV_STRIP + LANES), yh, high[k]);
+        }
+    }
+#pragma GCC unroll 7
+    for (int k = 0; k < taps; k++) {
+        float *to = sum + k * FV_STRIP;
+        _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), low[k]));
+        _mm512_storeu_ps(to + LANES, _mm512_add_ps(_mm512_loadu_ps(to + LANES), high[k]));
+    }
+}
+
+/* The usual kernel widths in one sweep, others in pieces. */
+static void tap_sums(int64_t n, int64_t taps, int64_t step, const float *x, const float *y,
+                     float *sum) {
+    while (taps > 0) {
+        const int now = taps == 3 ? 3 : taps == 7 ? 7 : taps >= 5 ? 5 : 1;
+        if (now == 3) tap_block(n, 3, step, x, y, sum);
+        if (now == 7) tap_block(n, 7, step, x, y, sum);
+        if (now == 5) tap_block(n, 5, step, x, y, sum);
+        if (now == 1) tap_block(n, 1, step, x, y, sum);
+        taps -= now;
+        x += now * FV_STRIP;
+        sum += now * FV_STRIP;
+    }
+}
+
 /* The operations of the C kernel in its order, none fused: the bits are the same. */
 static void adamw(int64_t n, const fv_adamw_args *args, const float *grad, float *m, float *v,
                   float *w) {
@@ -398,6 +436,7 @@ void fv_kernels_init_avx512(fv_kernels *table) {
                           .sigmoid = sigmoid,
                           .silu = silu,
                           .silu_backward = silu_backward,
+                          .tap_sums = tap_sums,
                           .adamw = adamw};
 }
 

@@ -155,6 +155,18 @@ static void silu_backward(int64_t n, const float *x, const float *dy, float *dx)
     }
 }
 
+static void tap_sums(int64_t n, int64_t taps, int64_t step, const float *x, const float *y,
+                     float *sum) {
+    for (int64_t k = 0; k < taps; k++) {
+        float row[FV_STRIP] = {0.0f};
+        for (int64_t i = 0; i < n; i++) {
+            const float *px = x + (i * step + k) * FV_STRIP, *py = y + i * FV_STRIP;
+            for (int c = 0; c < FV_STRIP; c++) row[c] += px[c] * py[c];
+        }
+        for (int c = 0; c < FV_STRIP; c++) sum[k * FV_STRIP + c] += row[c];
+    }
+}
+
 static void adamw(int64_t n, const fv_adamw_args *args, const float *grad, float *m, float *v,
                   float *w) {
     const float keep = (float)(1.0 - args->lr * args->weight_decay);
@@ -191,5 +203,6 @@ void fv_kernels_init_c(fv_kernels *table) {
                           .sigmoid = sigmoid,
                           .silu = silu,
                           .silu_backward = silu_backward,
+                          .tap_sums = tap_sums,
                           .adamw = adamw};
 }

@@ -27,12 +27,11 @@ fv_status fv_linear_shape(fv_var *y) {
     return FV_OK;
 }
 
-/* The weight in the dtype of the product. */
-static fv_status weight_data(const fv_var *x, const fv_var *w, const void **data) {
+fv_status fv_weight_data(const fv_var *w, fv_dtype dtype, const void **data) {
     *data = w->data;
-    if (x->dtype == FV_F32) return FV_OK;
+    if (dtype == FV_F32) return FV_OK;
     *data = w->param ? w->param->value_bf16 : NULL;
-    if (!*data) return FV_FAIL(FV_ERR_UNSUPPORTED, "linear: the weight has no bf16 copy");
+    if (!*data) return FV_FAIL(FV_ERR_UNSUPPORTED, "a weight has no bf16 copy");
     return FV_OK;
 }
 
@@ -123,7 +122,7 @@ fv_status fv_linear_product(const fv_var *y, void *out, fv_dtype out_dtype,
     t.desc.bias = b != NULL;
     t.desc.ab = x->dtype;
     t.desc.c = out_dtype;
-    FV_TRY(weight_data(x, w, &t.b));
+    FV_TRY(fv_weight_data(w, x->dtype, &t.b));
     FV_TRY(tiled_find(&t));
     fv_parallel(t.grid.n_tiles * t.n_col_tiles, tiled_run, &t);
     return task_status(&failed);
@@ -284,7 +283,7 @@ static fv_status find_input(const fv_var *y, const void *dz, fv_grad dx[], backw
     p->desc.accumulate = dx[0].add;
     p->desc.ab = x->dtype;
     p->desc.c = dx[0].dtype;
-    FV_TRY(weight_data(x, y->in[1], &p->b));
+    FV_TRY(fv_weight_data(y->in[1], x->dtype, &p->b));
     FV_TRY(tiled_find(p));
     t->n_input = p->grid.n_tiles * p->n_col_tiles;
     return FV_OK;

@@ -8,6 +8,9 @@
 /* Checks the three inputs and sets y->shape. */
 fv_status fv_linear_shape(fv_var *y);
 
+/* A weight in the dtype of the product: its value, or its bf16 copy. */
+fv_status fv_weight_data(const fv_var *w, fv_dtype dtype, const void **data);
+
 /* Called for each finished tile of the output, by the thread that computed it. */
 typedef void fv_linear_tile_fn(fv_span rows, fv_span cols, void *arg);
 
@@ -20,9 +23,5 @@ fv_status fv_linear_product(const fv_var *y, void *out, fv_dtype out_dtype,
 fv_status fv_linear_product_backward(const fv_var *y, const void *dz, fv_grad dx[]);
 
 fv_cost fv_linear_cost(const fv_var *y);
-
-/* Relevance of the affine map: GI vjp, or the epsilon rule with its bias and eps sinks. */
-fv_status fv_linear_relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
-                              const fv_rule *rule);
 
 #endif

@@ -8,6 +8,7 @@
 #define FV_OP_LIST(X)    \
     X(linear)            \
     X(linear_gelu)       \
+    X(conv2d)            \
     X(attention)         \
     X(gelu)              \
     X(relu)              \

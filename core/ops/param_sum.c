@@ -27,9 +27,10 @@ typedef struct sum_job {
     int64_t tile, scratch; /* columns, floats */
 } sum_job;
 
-/* out = sum of rows first..last-1; block and row hold n floats each. */
-static void chunk_sum(const fv_row_sum *s, int64_t first, int64_t last, int64_t column, int64_t n,
-                      float *out, float *block, float *row) {
+void fv_param_chunk_sum(const fv_row_sum *s, int64_t first, int64_t last, int64_t column, int64_t n,
+                        float *out, float *scratch) {
+    float *block = scratch, *row = scratch + n;
+
     memset(out, 0, (size_t)n * sizeof *out);
     for (int64_t r0 = first; r0 < last; r0 += FV_SUM_ROWS) {
         const int64_t r1 = r0 + FV_SUM_ROWS < last ? r0 + FV_SUM_ROWS : last;
@@ -53,7 +54,7 @@ static void sum_columns(int64_t task, void *arg) {
     fv_tree_begin(&tile, j->tree, first, 1, n, n, scratch);
     for (int64_t r = 0; r < s->n_rows; r += s->chunk_rows) {
         const int64_t end = r + s->chunk_rows < s->n_rows ? r + s->chunk_rows : s->n_rows;
-        chunk_sum(s, r, end, first, n, fv_tree_next(&tile), block, block + n);
+        fv_param_chunk_sum(s, r, end, first, n, fv_tree_next(&tile), block);
         fv_tree_push(&tile);
     }
     fv_tree_end(&tile);

@@ -28,4 +28,9 @@ fv_span fv_row_block(const fv_row_blocks *blocks, int64_t i); /* rows */
  * blocks of FV_SUM_ROWS rows are summed and added in index order; column tiles run in parallel. */
 fv_status fv_param_sum(const fv_tree *tree, const fv_row_sum *sum);
 
+/* One chunk's part: out = sum of rows first .. last-1 over columns column .. column + n - 1, in the same
+ * blocks.  scratch holds 2n floats. */
+void fv_param_chunk_sum(const fv_row_sum *sum, int64_t first, int64_t last, int64_t column,
+                        int64_t n, float *out, float *scratch);
+
 #endif

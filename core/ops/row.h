@@ -51,6 +51,10 @@ static inline void fv_grad_copy(const fv_grad *g, int64_t to, const void *base, 
 void fv_row_copy(void *y, fv_dtype y_dtype, int64_t to, const void *x, fv_dtype x_dtype,
                  int64_t from, int64_t n);
 
+/* dy in the dtype of a product: as it is, or (a bf16 product whose output is f32 or has several readers)
+ * rounded to bf16 in scratch of the tape. */
+fv_status fv_grad_narrow(const fv_var *y, const fv_tensor *dy, fv_dtype dtype, const void **dz);
+
 /* FV_ERR_UNSUPPORTED unless x is f32, or bf16 where that is allowed. */
 fv_status fv_check_dtype(const fv_var *y, const fv_var *x, bool allow_bf16);
 

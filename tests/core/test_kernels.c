@@ -469,6 +469,31 @@ Test(core_kernels, silu_special_values) {
 
 /* ---- AdamW ---- */
 
+Test(core_kernels, tap_sums) {
+    enum { N = 70, STEP = 3, TAPS = 11, ROOM = ((N - 1) * STEP + TAPS) * FV_STRIP };
+    static float from[ROOM], grad[N * FV_STRIP], sum[TAPS * FV_STRIP + PAD];
+    const fv_rng_key key = {.seed = 2, .purpose = FV_RNG_TEST};
+
+    for (int64_t i = 0; i < ROOM; i++) from[i] = fv_rng_normal(&key, (uint64_t)i);
+    for (int64_t i = 0; i < N * FV_STRIP; i++) grad[i] = fv_rng_normal(&key, (uint64_t)(ROOM + i));
+    for (const fv_kernels *k = tables; k < tables + n_tables; k++)
+        for (int64_t taps = 1; taps <= TAPS; taps++)
+            for (int64_t step = 1; step <= STEP; step++)
+                for (int64_t n = 0; n <= N; n = 2 * n + 1) {
+                    for (int64_t i = 0; i < taps * FV_STRIP; i++) sum[i] = 0.5f;
+                    for (int i = 0; i < PAD; i++) sum[taps * FV_STRIP + i] = MARK;
+                    k->tap_sums(n, taps, step, from, grad, sum);
+                    check_mark("tap_sums", sum, taps * FV_STRIP);
+                    for (int64_t i = 0; i < taps * FV_STRIP; i++) {
+                        double want = 0.5;
+                        for (int64_t j = 0; j < n; j++)
+                            want += (double)from[j * step * FV_STRIP + i] *
+                                    (double)grad[j * FV_STRIP + i % FV_STRIP];
+                        check(k->isa, "tap_sums", n, i, (double)sum[i], want, 1e-5, 1e-6);
+                    }
+                }
+}
+
 Test(core_kernels, adamw_follows_the_paper_and_agrees_in_bits) {
     const fv_adamw_args args = {.lr = 3e-3,
                                 .beta1 = 0.9,

@@ -27,6 +27,9 @@ typedef struct layer_case {
         fv_linear_layer linear;
         fv_norm_layer norm;
         fv_batchnorm_layer batchnorm;
+        struct {
+            fv_param *weight, *bias;
+        } conv;
         fv_patch_embed patch;
         fv_mixer_layer mixer;
         fv_block block;
@@ -108,6 +111,28 @@ static fv_var *softmax_forward(layer_case *c, fv_var *x) {
     return fv_softmax(x);
 }
 
+static fv_status conv_init(layer_case *c, fv_scope scope) {
+    const fv_init zeros = {FV_INIT_ZEROS, 0.0f};
+    const bool bias = strncmp(c->name, "dw", 2) == 0;
+    fv_shape w;
+
+    if (!golden_f32(c->g, golden_text(c->g, "%s/param.weight", c->name), &w))
+        return FV_FAIL(FV_ERR_FORMAT, "no weight");
+    FV_TRY(fv_scope_param(scope, "weight", w, zeros, &c->layer.conv.weight));
+    return bias
+               ? fv_scope_param(scope, "bias", fv_shape_of(1, w.dim[0]), zeros, &c->layer.conv.bias)
+               : FV_OK;
+}
+/* Stride and padding are in the names and in prose only. */
+static fv_var *conv_forward(layer_case *c, fv_var *x) {
+    const fv_param *w = c->layer.conv.weight;
+    const fv_conv2d_args args = {.stride = strstr(c->name, "s2") ? 2 : 1,
+                                 .padding = w->shape.dim[2] / 2,
+                                 .groups = fv_dim(x, 3) / w->shape.dim[1]};
+    fv_var *bias = c->layer.conv.bias ? fv_param_var(c->tape, c->layer.conv.bias) : NULL;
+    return fv_conv2d(x, fv_param_var(c->tape, c->layer.conv.weight), bias, &args);
+}
+
 static fv_status patch_init(layer_case *c, fv_scope scope) {
     fv_shape w;
     golden_f32(c->g, golden_text(c->g, "%s/param.proj.weight", c->name), &w);
@@ -145,6 +170,11 @@ static const layer_kind kinds[] = {
     {"softmax", 0, false, no_init, softmax_forward},
     {"maxpool", MAPS, false, no_init, max_pool_forward},
     {"avgpool2", MAPS, false, no_init, avg_pool_forward},
+    {"conv3s2", MAPS, false, conv_init, conv_forward},
+    {"conv7s2", MAPS, false, conv_init, conv_forward},
+    {"conv_group", MAPS, false, conv_init, conv_forward},
+    {"dwconv3", MAPS, false, conv_init, conv_forward},
+    {"dwconv5", MAPS, false, conv_init, conv_forward},
     {"patch_embed", X_NCHW, false, patch_init, patch_forward},
     {"mha", 0, false, mha_init, mha_forward},
     {"mha_nobias", 0, false, mha_init, mha_forward},

@@ -1,0 +1,43 @@
+#include "core/backend/lanes.h"
+
+#include <sched.h>
+#include <stdbool.h>
+
+fv_lane fv_lanes[FV_MAX_THREADS];
+
+static bool try_take(fv_lane *lane) {
+    return !atomic_flag_test_and_set_explicit(&lane->busy, memory_order_acquire);
+}
+
+fv_lane *fv_lane_take(int i) {
+    while (!try_take(&fv_lanes[i])) sched_yield();
+    return &fv_lanes[i];
+}
+
+fv_lane *fv_lane_find(int n, int *index) {
+    const int first = fv_thread_index();
+
+    for (int i = 0; i < n; i++) {
+        *index = (first + i) % n;
+        if (try_take(&fv_lanes[*index])) return &fv_lanes[*index];
+    }
+    return NULL;
+}
+
+void fv_lane_give(fv_lane *lane) { atomic_flag_clear_explicit(&lane->busy, memory_order_release); }
+
+fv_status fv_lane_reserve(fv_lane *lane, size_t bytes) {
+    if (bytes <= lane->scratch_bytes) return FV_OK;
+    void *scratch = fv_alloc(bytes, 1);
+    if (!scratch) return FV_ERR_NOMEM;
+    fv_free(lane->scratch);
+    lane->scratch = scratch;
+    lane->scratch_bytes = bytes;
+    return FV_OK;
+}
+
+void fv_lane_free_scratch(fv_lane *lane) {
+    fv_free(lane->scratch);
+    lane->scratch = NULL;
+    lane->scratch_bytes = 0;
+}

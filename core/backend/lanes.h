@@ -1,0 +1,33 @@
+/* lanes.h - what one thread needs to run primitives: scratch of its own and a stream.
+ *
+ * A lane is taken by one caller at a time, normally the one of the thread's index; a thread outside
+ * of the team finds another, or works with a lane of its own if all are taken. */
+#ifndef FV_CORE_LANES_H
+#define FV_CORE_LANES_H
+
+#include "core/alloc.h"
+#include "core/parallel.h"
+
+#include <stdatomic.h>
+
+typedef struct fv_lane {
+    _Alignas(FV_ALIGN) atomic_flag busy; /* a cache line each */
+    void *stream;                        /* the library's; its owner ends it */
+    void *scratch;
+    size_t scratch_bytes;
+} fv_lane;
+
+extern fv_lane fv_lanes[FV_MAX_THREADS];
+
+/* Waits for lane i. */
+fv_lane *fv_lane_take(int i);
+/* The calling thread's lane or the next free one of the first n; NULL when all are taken.
+ * *index says which it is. */
+fv_lane *fv_lane_find(int n, int *index);
+void fv_lane_give(fv_lane *lane);
+
+/* At least bytes of scratch; contents are lost. */
+fv_status fv_lane_reserve(fv_lane *lane, size_t bytes);
+void fv_lane_free_scratch(fv_lane *lane);
+
+#endif

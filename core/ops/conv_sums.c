@@ -1,0 +1,216 @@
+/* The parameter gradients of a convolution (conv_sweep.h).  Within a chunk, runs of a fixed number of
+ * images are computed apart and added in index order. */
+#include "core/ops/conv_sweep.h"
+#include "core/ops/param_sum.h"
+
+#include <string.h>
+
+#define RUN_PIXELS   4096               /* of y: images of a run, unless one has more */
+#define BLOCK_MOST   64                 /* output channels of a task */
+#define BLOCK_LEAST  32                 /* the same for a large fan-in */
+#define LARGE_FAN_IN 1152               /* 3x3 of 128 channels */
+#define SLOT_FLOATS  ((int64_t)4 << 20) /* kept for all chunks, at most */
+#define END_FLOATS   16384              /* of a task that hands slots to the tree */
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t count(int64_t n, int64_t part) { return (n + part - 1) / part; }
+
+static fv_span block_of(const fv_conv_sums *s, int64_t i) {
+    const int64_t first = i * s->block;
+    return (fv_span){first, least(s->block, s->desc.O - first)};
+}
+
+static int64_t chunk_images(const fv_conv_sums *s, int64_t chunk) {
+    return least(s->chunk, s->samples - chunk * s->chunk);
+}
+
+static int64_t pixels(const fv_conv_sums *s) {
+    return fv_conv_rows(&s->desc) * fv_conv_columns(&s->desc);
+}
+
+/* Elements of a weight gradient tile, and floats that a chunk's sums of it need beside the result. */
+static int64_t tile_numel(const fv_conv_sums *s) { return s->block * s->fan_in; }
+
+static int64_t sum_scratch(const fv_conv_sums *s) {
+    const int64_t copy = s->n_blocks > 1 ? s->images * pixels(s) * s->block : 0;
+    const int64_t weights = s->weight ? tile_numel(s) + copy : 0;
+    const int64_t bias = s->bias ? 2 * s->block : 0;
+    return weights > bias ? weights : bias;
+}
+
+static fv_status find_plans(fv_conv_sums *s) {
+    const int64_t runs[3] = {s->images, s->chunk % s->images,
+                             chunk_images(s, s->n_chunks - 1) % s->images};
+    const int64_t blocks[2] = {s->block, block_of(s, s->n_blocks - 1).count};
+
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 2; j++) {
+            fv_conv run = s->desc;
+            run.n = runs[i];
+            run.O = blocks[j];
+            if (run.n == 0 || (i == 0 && s->samples < run.n)) continue;
+            FV_TRY(fv_backend()->conv_find(&run, &s->plan[i][j]));
+        }
+    return FV_OK;
+}
+
+static const fv_conv_plan *plan_of(const fv_conv_sums *s, int64_t images, int64_t channels) {
+    const int i = images == s->images ? 0 : images == s->chunk % s->images ? 1 : 2;
+    return s->plan[i][channels != s->block];
+}
+
+fv_status fv_conv_sums_begin(fv_tape *tape, const fv_conv *desc, const void *x, const void *dz,
+                             const fv_tree *weight, const fv_tree *bias, atomic_int *failed,
+                             fv_conv_sums *sums) {
+    const int64_t chunk = fv_tape_step(tape)->chunk_samples;
+    fv_conv_sums *s = sums;
+
+    *s = (fv_conv_sums){.desc = *desc,
+                        .samples = desc->n,
+                        .chunk = chunk > 0 ? chunk : desc->n,
+                        .images = 1,
+                        .block = desc->O,
+                        .fan_in = desc->C / desc->groups * desc->kh * desc->kw,
+                        .x = x,
+                        .dz = dz,
+                        .weight = weight,
+                        .bias = bias,
+                        .failed = failed};
+    s->desc.out = FV_F32;
+    s->n_chunks = count(s->samples, s->chunk);
+    while (2 * s->images <= s->chunk && 2 * s->images * pixels(s) <= RUN_PIXELS) s->images *= 2;
+    if (desc->groups == 1)
+        s->block = fv_column_tile(desc->O, s->fan_in > LARGE_FAN_IN ? BLOCK_LEAST : BLOCK_MOST);
+    s->n_blocks = count(desc->O, s->block);
+    const int64_t slot = desc->O * (s->fan_in + 1);
+    if (s->n_chunks > 1 && s->n_chunks * slot <= SLOT_FLOATS) {
+        s->slots = fv_tape_scratch(tape, s->n_chunks * slot);
+        if (!s->slots) return FV_ERR_NOMEM;
+    }
+    s->n_tasks = s->n_blocks * (s->slots ? s->n_chunks : 1);
+    int64_t scratch = sum_scratch(s);
+    if (!s->slots && weight) scratch += fv_tree_scratch(weight, tile_numel(s));
+    if (!s->slots && bias) scratch += fv_tree_scratch(bias, s->block);
+    s->scratch_bytes = (size_t)scratch * sizeof(float);
+    return weight ? find_plans(s) : FV_OK;
+}
+
+/* ---- one chunk of one block ---- */
+
+/* The block's channels of dy, dense. */
+static const void *gather(const fv_conv_sums *s, int64_t image, int64_t images, fv_span o,
+                          void *copy) {
+    const size_t size = fv_dtype_bytes(s->desc.in);
+    const char *from = (const char *)s->dz + (size_t)(image * pixels(s) * s->desc.O) * size;
+    char *to = copy;
+
+    if (s->n_blocks == 1) return from;
+    from += (size_t)o.first * size;
+    for (int64_t p = 0; p < images * pixels(s); p++) {
+        memcpy(to, from, (size_t)o.count * size);
+        from += (size_t)s->desc.O * size;
+        to += (size_t)o.count * size;
+    }
+    return copy;
+}
+
+/* out [o.count, fan_in] */
+static void sum_weights(const fv_conv_sums *s, int64_t chunk, fv_span o, float *out,
+                        float *scratch) {
+    const size_t x_bytes = (size_t)fv_conv_numel_x(&s->desc) * fv_dtype_bytes(s->desc.in);
+    const int64_t first = chunk * s->chunk, images = chunk_images(s, chunk);
+    float *run = scratch, *copy = scratch + tile_numel(s);
+
+    for (int64_t i = 0; i < images; i += s->images) {
+        const int64_t n = least(s->images, images - i);
+        const char *x = (const char *)s->x + (size_t)(first + i) * x_bytes;
+        const void *dy = gather(s, first + i, n, o, copy);
+        if (fv_backend()->conv_run(plan_of(s, n, o.count), x, dy, NULL, i ? run : out) != FV_OK)
+            atomic_store(s->failed, 1);
+        if (i) fv_kernel()->axpy(o.count * s->fan_in, 1.0f, run, out);
+    }
+}
+
+static void sum_bias(const fv_conv_sums *s, int64_t chunk, fv_span o, float *out, float *scratch) {
+    const int64_t first = chunk * s->chunk * pixels(s);
+    const fv_row_sum rows = {.rows = s->dz, .dtype = s->desc.in, .ld = s->desc.O};
+    fv_param_chunk_sum(&rows, first, first + chunk_images(s, chunk) * pixels(s), o.first, o.count,
+                       out, scratch);
+}
+
+/* ---- tasks ---- */
+
+static void fill_slot(const fv_conv_sums *s, int64_t chunk, fv_span o, float *scratch) {
+    const int64_t numel = s->desc.O * s->fan_in;
+    float *slot = s->slots + chunk * (numel + s->desc.O);
+
+    if (s->weight) sum_weights(s, chunk, o, slot + o.first * s->fan_in, scratch);
+    if (s->bias) sum_bias(s, chunk, o, slot + numel + o.first, scratch);
+}
+
+static void sum_chunks(const fv_conv_sums *s, fv_span o, float *scratch) {
+    float *stack = scratch + sum_scratch(s);
+    fv_tree_tile weight, bias;
+
+    if (s->weight) {
+        fv_tree_begin(&weight, s->weight, o.first * s->fan_in, 1, o.count * s->fan_in,
+                      o.count * s->fan_in, stack);
+        stack += fv_tree_scratch(s->weight, tile_numel(s));
+    }
+    if (s->bias) fv_tree_begin(&bias, s->bias, o.first, 1, o.count, o.count, stack);
+    for (int64_t chunk = 0; chunk < s->n_chunks; chunk++) {
+        if (s->weight) {
+            sum_weights(s, chunk, o, fv_tree_next(&weight), scratch);
+            fv_tree_push(&weight);
+        }
+        if (s->bias) {
+            sum_bias(s, chunk, o, fv_tree_next(&bias), scratch);
+            fv_tree_push(&bias);
+        }
+    }
+    if (s->weight) fv_tree_end(&weight);
+    if (s->bias) fv_tree_end(&bias);
+}
+
+void fv_conv_sums_task(const fv_conv_sums *s, int64_t task) {
+    const fv_span o = block_of(s, task % s->n_blocks);
+    float *scratch = fv_scratch(s->scratch_bytes);
+
+    if (s->slots)
+        fill_slot(s, task / s->n_blocks, o, scratch);
+    else
+        sum_chunks(s, o, scratch);
+}
+
+/* ---- slots to trees ---- */
+
+static void end_task(int64_t task, void *arg) {
+    const fv_conv_sums *s = arg;
+    const int64_t numel = s->desc.O * s->fan_in,
+                  n_weight = s->weight ? count(numel, END_FLOATS) : 0;
+    const bool bias = task >= n_weight;
+    const fv_tree *tree = bias ? s->bias : s->weight;
+    const int64_t first = (bias ? task - n_weight : task) * END_FLOATS;
+    const int64_t n = least(END_FLOATS, (bias ? s->desc.O : numel) - first);
+    const float *slot = s->slots + (bias ? numel : 0) + first;
+    fv_tree_tile tile;
+
+    fv_tree_begin(&tile, tree, first, 1, n, n,
+                  fv_scratch((size_t)fv_tree_scratch(tree, n) * sizeof(float)));
+    for (int64_t chunk = 0; chunk < s->n_chunks; chunk++, slot += numel + s->desc.O) {
+        memcpy(fv_tree_next(&tile), slot, (size_t)n * sizeof(float));
+        fv_tree_push(&tile);
+    }
+    fv_tree_end(&tile);
+}
+
+fv_status fv_conv_sums_end(const fv_conv_sums *s) {
+    if (!s->slots) return FV_OK;
+    const fv_tree *tree = s->weight ? s->weight : s->bias;
+    const int64_t n_weight = s->weight ? count(s->desc.O * s->fan_in, END_FLOATS) : 0;
+    const int64_t n_bias = s->bias ? count(s->desc.O, END_FLOATS) : 0;
+
+    FV_TRY(fv_scratch_reserve((size_t)fv_tree_scratch(tree, END_FLOATS) * sizeof(float)));
+    fv_parallel(n_weight + n_bias, end_task, (void *)(uintptr_t)s);
+    return FV_OK;
+}
