@@ -4,6 +4,7 @@
 #include "core/tape.h"
 #include "layers/batchnorm.h"
 #include "layers/block.h"
+#include "layers/bottleneck.h"
 #include "layers/linear.h"
 #include "layers/mixer_list.h"
 #include "layers/norm.h"
@@ -33,6 +34,7 @@ typedef struct layer_case {
         fv_patch_embed patch;
         fv_mixer_layer mixer;
         fv_block block;
+        fv_bottleneck bottleneck;
     } layer;
 } layer_case;
 
@@ -159,6 +161,19 @@ static fv_var *block_forward(layer_case *c, fv_var *x) {
     return fv_block_forward(&c->layer.block, x);
 }
 
+/* Stride 2, a ratio of 0.25 rounded to 16 channels: in prose only. */
+static fv_status bottleneck_init(layer_case *c, fv_scope scope) {
+    const fv_bottleneck_config cfg = {.in = fv_shape_last(&c->x_shape),
+                                      .mid = 16,
+                                      .out = fv_shape_last(&c->y_shape),
+                                      .stride = 2,
+                                      .act = FV_RELU};
+    return fv_bottleneck_init(&c->layer.bottleneck, scope, &cfg);
+}
+static fv_var *bottleneck_forward(layer_case *c, fv_var *x) {
+    return fv_bottleneck_forward(&c->layer.bottleneck, x);
+}
+
 static const layer_kind kinds[] = {
     {"linear", 0, false, linear_init, linear_forward},
     {"layernorm", 0, false, layernorm_init, layernorm_forward},
@@ -175,6 +190,7 @@ static const layer_kind kinds[] = {
     {"conv_group", MAPS, false, conv_init, conv_forward},
     {"dwconv3", MAPS, false, conv_init, conv_forward},
     {"dwconv5", MAPS, false, conv_init, conv_forward},
+    {"byob_bottleneck", MAPS, false, bottleneck_init, bottleneck_forward},
     {"patch_embed", X_NCHW, false, patch_init, patch_forward},
     {"mha", 0, false, mha_init, mha_forward},
     {"mha_nobias", 0, false, mha_init, mha_forward},
