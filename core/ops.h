@@ -102,21 +102,36 @@ fv_var *fv_add_pos(fv_var *x, fv_var *pos);
 /* x [B,N,C] -> token `index` of each sample, [B,C]. */
 fv_var *fv_select_token(fv_var *x, int64_t index);
 
-/* x [B,N,C] -> tokens first .. first + count - 1 of each sample, [B,count,C]. */
+/* x [B,N,C] -> tokens first .. first + count - 1 of each sample, [B,count,C]; of each window where x is
+ * [B,nW,N,C]. */
 fv_var *fv_slice_tokens(fv_var *x, int64_t first, int64_t count);
 
-/* Global multi-head attention over packed projections: qkv [B,N,3,h,d] given as [B,N,3C] (q, k, v
- * blocks of C, head a owns channels [a d, (a+1) d)), softmax_j(scale q_i.k_j) v_j -> [B,N,C].
- * Scores are recomputed in backward; saves the rows' log-sum-exp [B,h,N]. */
+/* Multi-head attention over packed projections: qkv [B,N,3,h,d] given as [B,N,3C] (q, k, v blocks of C,
+ * head a owns channels [a d, (a+1) d)), softmax_j(scale q_i.k_j) v_j -> [B,N,C].  Windows [B,nW,N,3C]
+ * attend each to itself -> [B,nW,N,C].  Scores are recomputed in backward; saves the rows' log-sum-exp.
+ * _queries: only tokens first .. first + count - 1 ask (count 0: all), all N answer -> [B,(nW,)count,C]. */
 fv_var *fv_attention(fv_var *qkv, int64_t heads, float scale);
+fv_var *fv_attention_queries(fv_var *qkv, int64_t heads, float scale, int64_t first, int64_t count);
 
-/* The parts of its composed form. */
-/* x [B,N,S h d] -> part `index` of S as heads, [B,h,N,d] */
+/* Channel attention (Ding et al. 2022): groups g of d = C/g channels of qkv [B,N,3C] -> [B,N,C]:
+ *     FV_CHANNEL_KV  A = softmax(scale k^T v) [d,d], y_t = A q_t;  0 stands for scale d^-1/2
+ *     FV_CHANNEL_QK  A = softmax(scale q^T k), y_t = A v_t;        0 stands for scale N^-1/2
+ * Saves A. */
+typedef enum fv_channel_roles { FV_CHANNEL_KV, FV_CHANNEL_QK } fv_channel_roles;
+fv_var *fv_channel_attention(fv_var *qkv, int64_t groups, float scale, fv_channel_roles roles);
+
+/* Prefix tokens [B,P,C] in front of the tokens of each sample or window: x [B,N,C] -> [B,P+N,C],
+ * x [B,nW,N,C] -> [B,nW,P+N,C].  Both of one dtype, which y has too. */
+fv_var *fv_join_prefix(fv_var *prefix, fv_var *x);
+
+/* The parts of the composed forms. */
+/* x [B,N,S h d] -> part `index` of S as heads, [B,h,N,d]; [B,nW,N,S h d] -> [B,nW,h,N,d] */
 fv_var *fv_heads_split(fv_var *x, int64_t heads, int64_t index, int64_t parts);
-fv_var *fv_heads_merge(fv_var *x); /* [B,h,N,d] -> [B,N,h d] */
-/* a [B,h,N,K], b [B,h,K,M] -> [B,h,N,M]; _nt: b [B,h,M,K] */
+fv_var *fv_heads_merge(fv_var *x); /* [B,h,N,d] -> [B,N,h d]; [B,nW,h,N,d] -> [B,nW,N,h d] */
+/* a [B,h,N,K], b [B,h,K,M] -> [B,h,N,M]; _nt: b [B,h,M,K]; _tn: a [B,h,K,N] */
 fv_var *fv_matmul(fv_var *a, fv_var *b);
 fv_var *fv_matmul_nt(fv_var *a, fv_var *b);
+fv_var *fv_matmul_tn(fv_var *a, fv_var *b);
 fv_var *fv_softmax(fv_var *x); /* over the last axis */
 
 /* Per-sample cross entropy with label smoothing s: (1-s) nll + s mean_k(-log p_k).

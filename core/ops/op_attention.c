@@ -1,17 +1,19 @@
-/* op_attention.c - global multi-head attention over packed projections.
+/* op_attention.c - multi-head attention over packed projections, of all tokens or inside of windows.
  *
- * qkv [B,N,3C] (q, k, v blocks of C = h d; head a owns channels [a d, (a+1) d)) -> y [B,N,C]:
- *     S = q k^T,  P = softmax_rows(scale S),  y = P v        per sample and head.
- * One task per sample and head, tiled over queries so that the scores of a tile stay in cache; they
+ * qkv [B,N,3C] or [B,nW,N,3C] (q, k, v blocks of C = h d; head a owns channels [a d, (a+1) d)) ->
+ * y [B,Q,C] or [B,nW,Q,C], for the Q tokens from `first` on:
+ *     S = q k^T,  P = softmax_rows(scale S),  y = P v        per window and head.
+ * One task per window and head, tiled over queries so that the scores of a tile stay in cache; they
  * never reach memory.  Saved: L_i = log sum_j exp(scale S_ij), from which backward recomputes P.
  *     D_i = sum_c dy_ic y_ic;  dS = scale P (dP - D), dP = dy v^T;
  *     dq = dS k;  dk = dS^T q;  dv = P^T dy     (Dao et al. 2022, section 3.1, appendix B.2).
  * The composed form of the builder below is the oracle in tests and what FV_EXPLAIN uses. */
 #include "core/arena.h"
 #include "core/backend/backend.h"
-#include "core/op.h"
+#include "core/ops/row.h"
 #include "core/tape_internal.h"
 
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -21,6 +23,7 @@
 typedef struct attention_attr {
     int64_t heads;
     float scale;
+    int64_t first, count; /* queries; count 0: all tokens */
 } attention_attr;
 
 static fv_status shape(fv_var *y) {
@@ -28,13 +31,21 @@ static fv_status shape(fv_var *y) {
     const fv_shape *x = &y->in[0]->shape;
     char text[FV_SHAPE_TEXT];
 
-    if (x->rank != 3 || a->heads < 1 || x->dim[2] % (3 * a->heads))
-        return FV_FAIL(FV_ERR_SHAPE, "attention: %s is not [B,N,3C] with C a multiple of %d heads",
+    if ((x->rank != 3 && x->rank != 4) || a->heads < 1 || fv_shape_last(x) % (3 * a->heads))
+        return FV_FAIL(FV_ERR_SHAPE,
+                       "attention: %s is not [B,N,3C] or [B,nW,N,3C] with C a multiple of %d heads",
                        fv_shape_text(x, text), (int)a->heads);
-    y->shape = fv_shape_of(3, x->dim[0], x->dim[1], x->dim[2] / 3);
+    const int64_t N = x->dim[x->rank - 2], windows = x->rank == 4 ? x->dim[1] : 1;
+    const int64_t Q = a->count ? a->count : N;
+    if (a->first < 0 || Q < 0 || a->first > N - Q)
+        return FV_FAIL(FV_ERR_SHAPE, "attention: no %" PRId64 " queries from %" PRId64 " on in %s",
+                       Q, a->first, fv_shape_text(x, text));
+    y->shape = *x;
+    y->shape.dim[x->rank - 2] = Q;
+    y->shape.dim[x->rank - 1] = fv_shape_last(x) / 3;
     y->dtype = y->in[0]->dtype;
     y->n_saved = 1;
-    y->saved[0] = (fv_tensor){NULL, FV_F32, fv_shape_of(3, x->dim[0], a->heads, x->dim[1])};
+    y->saved[0] = (fv_tensor){NULL, FV_F32, fv_shape_of(3, x->dim[0], windows * a->heads, Q)};
     return FV_OK;
 }
 
@@ -52,7 +63,9 @@ typedef struct job {
     const fv_var *y;
     const fv_tensor *dy;
     fv_grad *dx;
-    int64_t N, C, d, heads, tile;
+    int64_t windows;     /* of all samples */
+    int64_t N, Q, first; /* keys, queries, the first query's token */
+    int64_t C, d, heads, tile;
     float scale;
     fv_dtype dtype; /* of qkv, y and the products */
     size_t scratch_bytes;
@@ -81,7 +94,7 @@ static fv_status find(const fv_gemm_plan **plan, const job *j, int64_t m, int64_
 
 static fv_status find_plans(job *j, bool backward) {
     const int64_t N = j->N, d = j->d, C = j->C, wide = 3 * C;
-    const int64_t rest = N % j->tile;
+    const int64_t rest = j->Q % j->tile;
 
     for (int i = 0; i < (rest ? 2 : 1); i++) {
         const int64_t t = i ? rest : j->tile;
@@ -101,14 +114,19 @@ static fv_status find_plans(job *j, bool backward) {
 
 static job make_job(const fv_var *y) {
     const attention_attr *a = y->attr;
-    const int64_t N = y->shape.dim[1], C = y->shape.dim[2];
+    const fv_shape *x = &y->in[0]->shape;
+    const int64_t N = x->dim[x->rank - 2], Q = y->shape.dim[x->rank - 2];
+    const int64_t most = N <= QUERIES_WHOLE ? N : QUERIES, C = fv_shape_last(&y->shape);
     return (job){.y = y,
+                 .windows = x->dim[0] * (x->rank == 4 ? x->dim[1] : 1),
                  .N = N,
+                 .Q = Q,
+                 .first = a->first,
                  .C = C,
                  .d = C / a->heads,
                  .heads = a->heads,
                  .scale = a->scale,
-                 .tile = N <= QUERIES_WHOLE ? N : QUERIES,
+                 .tile = Q < most ? Q : most,
                  .dtype = y->dtype};
 }
 
@@ -131,22 +149,24 @@ static void forward_head(int64_t task, void *arg) {
     const int64_t b = task / j->heads, head = task % j->heads, wide = 3 * j->C;
     const int64_t base = b * j->N * wide + head * j->d;
     const void *qkv = j->y->in[0]->data;
-    float *lse = (float *)j->y->saved[0].data + task * j->N;
+    const int64_t queries = base + j->first * wide;
+    float *lse = (float *)j->y->saved[0].data + task * j->Q;
     float *scores = fv_scratch(j->scratch_bytes);
     fv_bf16 *narrow = (fv_bf16 *)(scores + j->tile * j->N);
     const void *probs = j->dtype == FV_BF16 ? (void *)narrow : (void *)scores;
 
-    for (int64_t i = 0; i < j->N; i += j->tile) {
-        const int64_t t = j->N - i < j->tile ? j->N - i : j->tile;
+    for (int64_t i = 0; i < j->Q; i += j->tile) {
+        const int64_t t = j->Q - i < j->tile ? j->Q - i : j->tile;
         const int last = t != j->tile;
-        run(j, j->plan.scores[last], at(j, qkv, base + i * wide), at(j, qkv, base + j->C), scores);
+        run(j, j->plan.scores[last], at(j, qkv, queries + i * wide), at(j, qkv, base + j->C),
+            scores);
         for (int64_t r = 0; r < t; r++) {
             float *row = scores + r * j->N;
             fv_kernel()->softmax(j->N, j->scale, row, row, &lse[i + r]);
             narrow_row(j, row, narrow, r);
         }
         run(j, j->plan.output[last], probs, at(j, qkv, base + 2 * j->C),
-            at(j, j->y->data, (b * j->N + i) * j->C + head * j->d));
+            at(j, j->y->data, (b * j->Q + i) * j->C + head * j->d));
     }
 }
 
@@ -161,7 +181,7 @@ static fv_status forward(fv_var *y) {
     j.scratch_bytes = (size_t)(j.tile * j.N) * (sizeof(float) + sizeof(fv_bf16));
     FV_TRY(fv_scratch_reserve(j.scratch_bytes));
     FV_TRY(find_plans(&j, false));
-    fv_parallel(y->shape.dim[0] * j.heads, forward_head, &j);
+    fv_parallel(j.windows * j.heads, forward_head, &j);
     return finish(&j);
 }
 
@@ -176,12 +196,14 @@ static float row_dot(const job *j, const void *y, const void *dy, float *buffer)
 typedef struct head_scratch {
     float *probs, *d_probs;       /* [tile,N] */
     fv_bf16 *probs16, *d_probs16; /* [tile,N], bf16 products */
-    float *dq, *dk, *dv;          /* [N,d] */
+    float *dq;                    /* [Q,d] */
+    float *dk, *dv;               /* [N,d] */
     float *rows;                  /* [2d] */
 } head_scratch;
 
 static int64_t carve(const job *j, float *base, head_scratch *s) {
-    const int64_t scores = j->tile * j->N, rows = j->N * j->d, half = (scores + 1) / 2;
+    const int64_t scores = j->tile * j->N, half = (scores + 1) / 2;
+    const int64_t rows = j->N * j->d, queries = j->Q * j->d;
 
     if (base) {
         s->probs = base;
@@ -189,11 +211,11 @@ static int64_t carve(const job *j, float *base, head_scratch *s) {
         s->probs16 = (fv_bf16 *)(s->d_probs + scores);
         s->d_probs16 = (fv_bf16 *)(s->d_probs + scores + half);
         s->dq = s->d_probs + scores + 2 * half;
-        s->dk = s->dq + rows;
+        s->dk = s->dq + queries;
         s->dv = s->dk + rows;
         s->rows = s->dv + rows;
     }
-    return 2 * scores + 2 * half + 3 * rows + 2 * j->d;
+    return 2 * scores + 2 * half + queries + 2 * rows + 2 * j->d;
 }
 
 /* P and dS of one query tile, in the product dtype, from S and dP. */
@@ -211,23 +233,38 @@ static void tile_gradients(const job *j, const head_scratch *s, const void *y, c
     }
 }
 
+/* The gradient of one head's q, k and v: tokens that are no queries get none for q. */
+static void store_gradients(const job *j, const head_scratch *s, int64_t base) {
+    const int64_t d = j->d, wide = 3 * j->C;
+
+    for (int64_t i = 0; i < j->N; i++) {
+        const int64_t query = i - j->first;
+        if (query >= 0 && query < j->Q)
+            fv_grad_store(j->dx, base + i * wide, d, s->dq + query * d);
+        else
+            fv_grad_zero(j->dx, base + i * wide, d);
+        fv_grad_store(j->dx, base + i * wide + j->C, d, s->dk + i * d);
+        fv_grad_store(j->dx, base + i * wide + 2 * j->C, d, s->dv + i * d);
+    }
+}
+
 static void backward_head(int64_t task, void *arg) {
     job *j = arg;
     const int64_t b = task / j->heads, head = task % j->heads, wide = 3 * j->C;
     const int64_t base = b * j->N * wide + head * j->d;
     const void *qkv = j->y->in[0]->data;
-    const float *lse = (const float *)j->y->saved[0].data + task * j->N;
+    const float *lse = (const float *)j->y->saved[0].data + task * j->Q;
     head_scratch s = {0};
 
     carve(j, fv_scratch(j->scratch_bytes), &s);
     const void *probs = j->dtype == FV_BF16 ? (void *)s.probs16 : (void *)s.probs;
     const void *d_probs = j->dtype == FV_BF16 ? (void *)s.d_probs16 : (void *)s.d_probs;
     memset(s.dk, 0, (size_t)(2 * j->N * j->d) * sizeof(float)); /* dk and dv */
-    for (int64_t i = 0; i < j->N; i += j->tile) {
-        const int64_t t = j->N - i < j->tile ? j->N - i : j->tile;
-        const int64_t row = (b * j->N + i) * j->C + head * j->d;
+    for (int64_t i = 0; i < j->Q; i += j->tile) {
+        const int64_t t = j->Q - i < j->tile ? j->Q - i : j->tile;
+        const int64_t row = (b * j->Q + i) * j->C + head * j->d;
         const int last = t != j->tile;
-        const void *q = at(j, qkv, base + i * wide), *dy = at(j, j->dy->data, row);
+        const void *q = at(j, qkv, base + (j->first + i) * wide), *dy = at(j, j->dy->data, row);
         run(j, j->plan.scores[last], q, at(j, qkv, base + j->C), s.probs);
         run(j, j->plan.d_probs[last], dy, at(j, qkv, base + 2 * j->C), s.d_probs);
         tile_gradients(j, &s, at(j, j->y->data, row), dy, lse + i, t);
@@ -235,11 +272,7 @@ static void backward_head(int64_t task, void *arg) {
         run(j, j->plan.d_key[last], d_probs, q, s.dk);
         run(j, j->plan.d_value[last], probs, dy, s.dv);
     }
-    for (int64_t i = 0; i < j->N; i++) {
-        fv_grad_store(j->dx, base + i * wide, j->d, s.dq + i * j->d);
-        fv_grad_store(j->dx, base + i * wide + j->C, j->d, s.dk + i * j->d);
-        fv_grad_store(j->dx, base + i * wide + 2 * j->C, j->d, s.dv + i * j->d);
-    }
+    store_gradients(j, &s, base);
 }
 
 static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
@@ -253,7 +286,7 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
     j.scratch_bytes = (size_t)carve(&j, NULL, NULL) * sizeof(float);
     FV_TRY(fv_scratch_reserve(j.scratch_bytes));
     FV_TRY(find_plans(&j, true));
-    fv_parallel(y->shape.dim[0] * j.heads, backward_head, &j);
+    fv_parallel(j.windows * j.heads, backward_head, &j);
     return finish(&j);
 }
 
@@ -265,9 +298,10 @@ static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
 }
 
 static fv_cost cost(const fv_var *y) {
-    const double B = (double)y->shape.dim[0], N = (double)y->shape.dim[1];
-    const double C = (double)y->shape.dim[2];
-    return (fv_cost){2.0 * B * N * N * C, 4.0 * B * N * C * (double)fv_dtype_bytes(y->dtype)};
+    const fv_shape *x = &y->in[0]->shape;
+    const double out = (double)fv_shape_numel(&y->shape), in = (double)fv_shape_numel(x);
+    const double keys = (double)x->dim[x->rank - 2];
+    return (fv_cost){2.0 * out * keys, (in + out) * (double)fv_dtype_bytes(y->dtype)};
 }
 
 const fv_op fv_op_attention = {.name = "attention",
@@ -281,14 +315,21 @@ const fv_op fv_op_attention = {.name = "attention",
                                .cost = cost};
 
 fv_var *fv_attention(fv_var *qkv, int64_t heads, float scale) {
+    return fv_attention_queries(qkv, heads, scale, 0, 0);
+}
+
+fv_var *fv_attention_queries(fv_var *qkv, int64_t heads, float scale, int64_t first,
+                             int64_t count) {
     fv_tape *tape = qkv->tape;
 
     if (tape->step.mode != FV_EXPLAIN)
-        return fv_apply(&fv_op_attention, (fv_var *[]){qkv}, &(attention_attr){heads, scale});
-    fv_var *q = fv_heads_split(qkv, heads, 0, 3);                /* [B,h,N,d] */
-    fv_var *k = fv_heads_split(qkv, heads, 1, 3);                /* [B,h,N,d] */
-    fv_var *v = fv_heads_split(qkv, heads, 2, 3);                /* [B,h,N,d] */
-    fv_var *a = fv_softmax(fv_scale(fv_matmul_nt(q, k), scale)); /* [B,h,N,N] */
+        return fv_apply(&fv_op_attention, (fv_var *[]){qkv},
+                        &(attention_attr){heads, scale, first, count});
+    fv_var *of = count ? fv_slice_tokens(qkv, first, count) : qkv; /* [B,(nW,)Q,3C] */
+    fv_var *q = fv_heads_split(of, heads, 0, 3);                   /* [B,(nW,)h,Q,d] */
+    fv_var *k = fv_heads_split(qkv, heads, 1, 3);                  /* [B,(nW,)h,N,d] */
+    fv_var *v = fv_heads_split(qkv, heads, 2, 3);                  /* [B,(nW,)h,N,d] */
+    fv_var *a = fv_softmax(fv_scale(fv_matmul_nt(q, k), scale));   /* [B,(nW,)h,Q,N] */
     const char *name = fv_arena_printf(&tape->nodes, "%s.attn", tape->scope);
-    return fv_heads_merge(fv_matmul(name ? fv_tap(a, name) : a, v)); /* [B,N,C] */
+    return fv_heads_merge(fv_matmul(name ? fv_tap(a, name) : a, v)); /* [B,(nW,)Q,C] */
 }

@@ -1,7 +1,7 @@
 /* op_heads.c - channels to heads and back, the moves around composed attention:
  *     heads_split  x [B,N,S h d] -> part `index` of S, [B,h,N,d]
  *     heads_merge  x [B,h,N,d]   -> [B,N,h d]
- * of x's dtype.  Parts that are not read get no gradient. */
+ * of x's dtype, and the same inside of windows, [B,nW,N,S h d] and [B,nW,h,N,d].  Parts that are not read get no gradient. */
 #include "core/ops/row.h"
 
 typedef struct split_attr {
@@ -55,21 +55,24 @@ static fv_status split_shape(fv_var *y) {
     if (attr->heads < 1 || attr->parts < 1 || attr->index < 0 || attr->index >= attr->parts)
         return FV_FAIL(FV_ERR_SHAPE, "heads_split: no part %d of %d with %d heads",
                        (int)attr->index, (int)attr->parts, (int)attr->heads);
-    if (x->rank != 3 || x->dim[2] % (attr->heads * attr->parts))
-        return FV_FAIL(FV_ERR_SHAPE, "heads_split: %s is not [B,N,C] with C a multiple of %d x %d",
+    const int64_t slices = attr->heads * attr->parts;
+    if ((x->rank != 3 && x->rank != 4) || fv_shape_last(x) % slices)
+        return FV_FAIL(FV_ERR_SHAPE,
+                       "heads_split: %s is not [B,N,C] or [B,nW,N,C] with C a multiple of %d x %d",
                        fv_shape_text(x, text), (int)attr->parts, (int)attr->heads);
-    y->shape =
-        fv_shape_of(4, x->dim[0], attr->heads, x->dim[1], x->dim[2] / (attr->heads * attr->parts));
+    const int64_t N = x->dim[x->rank - 2], d = fv_shape_last(x) / slices;
+    y->shape = x->rank == 3 ? fv_shape_of(4, x->dim[0], attr->heads, N, d)
+                            : fv_shape_of(5, x->dim[0], x->dim[1], attr->heads, N, d);
     y->dtype = y->in[0]->dtype;
     return FV_OK;
 }
 
 static args split_args(const fv_var *y) {
-    const int64_t h = y->shape.dim[1], d = y->shape.dim[3];
-    return (args){.N = y->shape.dim[2],
+    const int64_t h = fv_dim(y, -3), d = fv_dim(y, -1);
+    return (args){.N = fv_dim(y, -2),
                   .h = h,
                   .d = d,
-                  .wide = y->in[0]->shape.dim[2],
+                  .wide = fv_dim(y->in[0], -1),
                   .part = ((const split_attr *)y->attr)->index * h * d};
 }
 
@@ -113,16 +116,21 @@ static fv_status merge_shape(fv_var *y) {
     char text[FV_SHAPE_TEXT];
 
     FV_TRY(fv_check_dtype(y, y->in[0], true));
-    if (x->rank != 4)
-        return FV_FAIL(FV_ERR_SHAPE, "heads_merge: %s is not [B,h,N,d]", fv_shape_text(x, text));
-    y->shape = fv_shape_of(3, x->dim[0], x->dim[2], x->dim[1] * x->dim[3]);
+    if (x->rank != 4 && x->rank != 5)
+        return FV_FAIL(FV_ERR_SHAPE, "heads_merge: %s is not [B,h,N,d] or [B,nW,h,N,d]",
+                       fv_shape_text(x, text));
+    const fv_var *in = y->in[0];
+    const int64_t N = fv_dim(in, -2), C = fv_dim(in, -3) * fv_dim(in, -1);
+    y->shape =
+        x->rank == 4 ? fv_shape_of(3, x->dim[0], N, C) : fv_shape_of(4, x->dim[0], x->dim[1], N, C);
     y->dtype = y->in[0]->dtype;
     return FV_OK;
 }
 
 static args merge_args(const fv_var *y) {
-    const fv_shape *x = &y->in[0]->shape;
-    return (args){.N = x->dim[2], .h = x->dim[1], .d = x->dim[3], .wide = y->shape.dim[2]};
+    const fv_var *x = y->in[0];
+    return (args){
+        .N = fv_dim(x, -2), .h = fv_dim(x, -3), .d = fv_dim(x, -1), .wide = fv_dim(y, -1)};
 }
 
 static fv_status merge_forward(fv_var *y) {

@@ -10,6 +10,7 @@
     X(linear_gelu)       \
     X(conv2d)            \
     X(attention)         \
+    X(channel_attention) \
     X(gelu)              \
     X(relu)              \
     X(silu)              \
@@ -35,10 +36,12 @@
     X(add_pos)           \
     X(select_token)      \
     X(slice_tokens)      \
+    X(join_prefix)       \
     X(heads_split)       \
     X(heads_merge)       \
     X(matmul)            \
     X(matmul_nt)         \
+    X(matmul_tn)         \
     X(softmax)           \
     X(cross_entropy)     \
     X(soft_cross_entropy)

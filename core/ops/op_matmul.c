@@ -1,7 +1,8 @@
 /* op_matmul.c - batched products of activations, f32, one task per leading index (sample, head):
  *     matmul     a [B,h,N,K], b [B,h,K,M] -> y = a b    [B,h,N,M];  da = dy b^T, db = a^T dy
  *     matmul_nt  a [B,h,N,K], b [B,h,M,K] -> y = a b^T  [B,h,N,M];  da = dy b,   db = dy^T a
- * The second serves q k^T, the first A v. */
+ *     matmul_tn  a [B,h,K,N], b [B,h,K,M] -> y = a^T b  [B,h,N,M];  da = b dy^T, db = a dy
+ * The second serves q k^T, the first A v; channel attention needs k^T v and q A^T. */
 #include "core/backend/backend.h"
 #include "core/ops/op_list.h"
 #include "core/ops/row.h"
@@ -10,6 +11,7 @@
 #include <string.h>
 
 static bool is_nt(const fv_var *y) { return y->op == &fv_op_matmul_nt; }
+static bool is_tn(const fv_var *y) { return y->op == &fv_op_matmul_tn; }
 
 typedef struct sizes {
     int64_t batch, N, K, M;
@@ -18,7 +20,7 @@ typedef struct sizes {
 static sizes sizes_of(const fv_var *y) {
     const fv_shape *a = &y->in[0]->shape;
     const int r = y->shape.rank;
-    sizes s = {1, y->shape.dim[r - 2], a->dim[r - 1], y->shape.dim[r - 1]};
+    sizes s = {1, y->shape.dim[r - 2], a->dim[is_tn(y) ? r - 2 : r - 1], y->shape.dim[r - 1]};
 
     for (int i = 0; i < r - 2; i++) s.batch *= y->shape.dim[i];
     return s;
@@ -34,10 +36,12 @@ static fv_status shape(fv_var *y) {
     FV_TRY(fv_check_dtype(y, y->in[1], false));
     for (int i = 0; fits && i < r - 2; i++) fits = a->dim[i] == b->dim[i];
     const int inner = is_nt(y) ? r - 1 : r - 2, outer = is_nt(y) ? r - 2 : r - 1;
-    if (!fits || a->dim[r - 1] != b->dim[inner] || a->dim[r - 1] < 1)
+    const int sum = is_tn(y) ? r - 2 : r - 1; /* the axis of a that is summed over */
+    if (!fits || a->dim[sum] != b->dim[inner] || a->dim[sum] < 1)
         return FV_FAIL(FV_ERR_SHAPE, "%s: %s and %s do not fit", y->op->name, fv_shape_text(a, as),
                        fv_shape_text(b, bs));
     y->shape = *a;
+    y->shape.dim[r - 2] = a->dim[is_tn(y) ? r - 1 : r - 2];
     y->shape.dim[r - 1] = b->dim[outer];
     y->dtype = FV_F32;
     return FV_OK;
@@ -102,7 +106,7 @@ static fv_status forward(fv_var *y) {
     tasks t = {.n = 0};
 
     if (fv_shape_numel(&y->shape) == 0) return FV_OK;
-    FV_TRY(add_product(&t, y->in[0]->data, false, y->in[1]->data, is_nt(y), &out, s.N, s.M, s.K,
+    FV_TRY(add_product(&t, y->in[0]->data, is_tn(y), y->in[1]->data, is_nt(y), &out, s.N, s.M, s.K,
                        1.0f));
     return run(y, &t, s.batch);
 }
@@ -114,11 +118,14 @@ static fv_status vjp(const fv_var *y, const float *dy, const fv_grad dx[], float
     tasks t = {.n = 0};
 
     if (fv_shape_numel(&y->shape) == 0) return FV_OK;
-    if (dx[0].data) FV_TRY(add_product(&t, dy, false, b, !is_nt(y), &dx[0], s.N, s.K, s.M, alpha));
+    if (dx[0].data && is_tn(y))
+        FV_TRY(add_product(&t, b, false, dy, true, &dx[0], s.K, s.N, s.M, alpha));
+    if (dx[0].data && !is_tn(y))
+        FV_TRY(add_product(&t, dy, false, b, !is_nt(y), &dx[0], s.N, s.K, s.M, alpha));
     if (dx[1].data && is_nt(y))
         FV_TRY(add_product(&t, dy, true, a, false, &dx[1], s.M, s.K, s.N, alpha));
     if (dx[1].data && !is_nt(y))
-        FV_TRY(add_product(&t, a, true, dy, false, &dx[1], s.K, s.M, s.N, alpha));
+        FV_TRY(add_product(&t, a, !is_tn(y), dy, false, &dx[1], s.K, s.M, s.N, alpha));
     return run(y, &t, s.batch);
 }
 
@@ -147,27 +154,33 @@ static void times(const fv_var *x, float *rx) {
     for (int64_t i = 0; rx && i < fv_shape_numel(&x->shape); i++) rx[i] *= v[i];
 }
 
+/* The factor that is a matrix of attention: a of A v, a softmax as b of q A^T; -1 in q k^T and k^T v. */
+static int attention_factor(const fv_var *y) {
+    if (y->op == &fv_op_matmul) return 0;
+    return is_nt(y) && y->in[1]->op == &fv_op_softmax ? 1 : -1;
+}
+
 /* Half of the relevance goes to each factor (Achtibat et al. 2024, eq. 14): GI half the vjp, R
- * s = R / (2 z +- eps).  With constant_attention the a of a matmul (A v) takes nothing and b all;
- * q k^T is then reached by zeros only. */
+ * s = R / (2 z +- eps).  With constant_attention the matrix of attention takes nothing and the other
+ * factor all; the products that made the matrix are then reached by zeros only. */
 static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                            const fv_rule *rule) {
-    const bool constant = rule->constant_attention && !is_nt(y);
+    const int fixed = rule->constant_attention ? attention_factor(y) : -1;
     const bool is_r = ry->kind == FV_SIGNAL_R;
     const float *signal = ry->data;
-    fv_grad dx[2] = {{.data = constant ? NULL : rx[0].data, .dtype = FV_F32},
-                     {.data = rx[1].data, .dtype = FV_F32}};
+    fv_grad dx[2] = {{.data = rx[0].data, .dtype = FV_F32}, {.data = rx[1].data, .dtype = FV_F32}};
 
+    if (fixed >= 0) dx[fixed].data = NULL;
     if (is_r) {
         float *s = fv_tape_scratch(y->tape, fv_shape_numel(&y->shape));
         if (!s) return FV_ERR_NOMEM;
-        divide(y, ry->data, constant ? 1.0f : 2.0f, rule, s);
+        divide(y, ry->data, fixed >= 0 ? 1.0f : 2.0f, rule, s);
         signal = s;
     }
-    FV_TRY(vjp(y, signal, dx, constant || is_r ? 1.0f : 0.5f));
+    FV_TRY(vjp(y, signal, dx, fixed >= 0 || is_r ? 1.0f : 0.5f));
     for (int i = 0; is_r && i < 2; i++) times(y->in[i], dx[i].data);
-    if (constant && rx[0].data)
-        memset(rx[0].data, 0, (size_t)fv_shape_numel(&y->in[0]->shape) * sizeof(float));
+    if (fixed >= 0 && rx[fixed].data)
+        memset(rx[fixed].data, 0, (size_t)fv_shape_numel(&y->in[fixed]->shape) * sizeof(float));
     return FV_OK;
 }
 
@@ -177,23 +190,15 @@ static fv_cost cost(const fv_var *y) {
     return (fv_cost){batch * N * K * M, 4.0 * batch * (N * K + K * M + N * M)};
 }
 
-const fv_op fv_op_matmul = {.name = "matmul",
-                            .arity = 2,
-                            .reads = FV_READS_IN(0) | FV_READS_IN(1),
-                            .shape = shape,
-                            .forward = forward,
-                            .backward = backward,
-                            .relevance = relevance,
-                            .cost = cost};
+#define MATMUL(text)                                                                        \
+    {                                                                                       \
+        .name = text, .arity = 2, .reads = FV_READS_IN(0) | FV_READS_IN(1), .shape = shape, \
+        .forward = forward, .backward = backward, .relevance = relevance, .cost = cost      \
+    }
 
-const fv_op fv_op_matmul_nt = {.name = "matmul_nt",
-                               .arity = 2,
-                               .reads = FV_READS_IN(0) | FV_READS_IN(1),
-                               .shape = shape,
-                               .forward = forward,
-                               .backward = backward,
-                               .relevance = relevance,
-                               .cost = cost};
+const fv_op fv_op_matmul = MATMUL("matmul");
+const fv_op fv_op_matmul_nt = MATMUL("matmul_nt");
+const fv_op fv_op_matmul_tn = MATMUL("matmul_tn");
 
 fv_var *fv_matmul(fv_var *a, fv_var *b) {
     return fv_apply(&fv_op_matmul, (fv_var *[]){a, b}, NULL);
@@ -201,4 +206,8 @@ fv_var *fv_matmul(fv_var *a, fv_var *b) {
 
 fv_var *fv_matmul_nt(fv_var *a, fv_var *b) {
     return fv_apply(&fv_op_matmul_nt, (fv_var *[]){a, b}, NULL);
+}
+
+fv_var *fv_matmul_tn(fv_var *a, fv_var *b) {
+    return fv_apply(&fv_op_matmul_tn, (fv_var *[]){a, b}, NULL);
 }

@@ -1,5 +1,5 @@
-/* op_slice_tokens.c - `count` tokens of each sample from `first` on: x [B,N,C] -> y [B,count,C] in x's
- * dtype.  dx is dy there and zero elsewhere. */
+/* op_slice_tokens.c - `count` tokens of each sample from `first` on, x [B,N,C] -> y [B,count,C], or of
+ * each window, x [B,nW,N,C] -> y [B,nW,count,C], in x's dtype.  dx is dy there and zero elsewhere. */
 #include "core/ops/row.h"
 
 #include <inttypes.h>
@@ -14,14 +14,15 @@ static fv_status shape(fv_var *y) {
     char text[FV_SHAPE_TEXT];
 
     FV_TRY(fv_check_dtype(y, y->in[0], true));
-    if (x->rank != 3)
-        return FV_FAIL(FV_ERR_SHAPE, "slice_tokens: input %s is not [B,N,C]",
+    if (x->rank != 3 && x->rank != 4)
+        return FV_FAIL(FV_ERR_SHAPE, "slice_tokens: input %s is not [B,N,C] or [B,nW,N,C]",
                        fv_shape_text(x, text));
-    if (a->first < 0 || a->count < 1 || a->first > x->dim[1] - a->count)
+    if (a->first < 0 || a->count < 1 || a->first > x->dim[x->rank - 2] - a->count)
         return FV_FAIL(FV_ERR_SHAPE,
                        "slice_tokens: no %" PRId64 " tokens from %" PRId64 " on in %s", a->count,
                        a->first, fv_shape_text(x, text));
-    y->shape = fv_shape_of(3, x->dim[0], a->count, x->dim[2]);
+    y->shape = *x;
+    y->shape.dim[x->rank - 2] = a->count;
     y->dtype = y->in[0]->dtype;
     return FV_OK;
 }
@@ -29,9 +30,10 @@ static fv_status shape(fv_var *y) {
 static fv_status forward(fv_var *y) {
     const slice_attr *a = y->attr;
     const fv_var *x = y->in[0];
-    const int64_t N = x->shape.dim[1], C = x->shape.dim[2], n = a->count * C;
+    const int64_t N = fv_dim(x, -2), C = fv_dim(x, -1), n = a->count * C;
+    const int64_t windows = n ? fv_shape_numel(&y->shape) / n : 0;
 
-    for (int64_t b = 0; b < x->shape.dim[0]; b++)
+    for (int64_t b = 0; b < windows; b++)
         fv_row_copy(y->data, y->dtype, b * n, x->data, x->dtype, (b * N + a->first) * C, n);
     return FV_OK;
 }
@@ -60,7 +62,7 @@ static void backward_rows(int64_t first, int64_t count, void *arg) {
 static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
     const fv_var *x = y->in[0];
     const fv_grid grid = fv_grid_of(x);
-    args a = {y->attr, dy, dx, x->shape.dim[1], x->shape.dim[2]};
+    args a = {y->attr, dy, dx, fv_dim(x, -2), fv_dim(x, -1)};
 
     FV_TRY(fv_scratch_reserve((size_t)a.C * sizeof(float)));
     fv_parallel_rows(&grid, backward_rows, &a);

@@ -217,6 +217,20 @@ static void product_rule(const fv_rule *rule, double share_a, double share_b, co
             }
 }
 
+/* x [B,5,3C], C = 8: with a constant matrix of attention only the queries it mixes are relevant. */
+Test(core_relevance, constant_channel_attention_leaves_all_to_the_queries) {
+    const fv_rule *rules[] = {&gi_constant, &r_constant};
+    for (int k = 0; k < 2; k++) {
+        const op_relevance r = run(find("channel_attention"), rules[k]);
+        double queries = 0.0;
+        for (int64_t i = 0; i < data.numel[0]; i++) {
+            if (i % 24 >= 8) cr_expect_eq(r.rx[0][i], 0.0f, "rule %d, element %d", k, (int)i);
+            if (i % 24 < 8) queries += fabs((double)r.rx[0][i]);
+        }
+        cr_expect_gt(queries, 0.1);
+    }
+}
+
 Test(core_relevance, products_share_between_live_factors) {
     const fv_rule *rules[] = {&gi, &r_large, &gi_constant, &r_constant};
     for (int k = 0; k < 4; k++) {

@@ -11,6 +11,7 @@ static fv_var *build_slice(fv_var *const in[]) { return fv_slice_tokens(in[0], 1
 static fv_var *build_slice_all(fv_var *const in[]) { return fv_slice_tokens(in[0], 0, 3); }
 static fv_var *build_slice_past(fv_var *const in[]) { return fv_slice_tokens(in[0], 2, 2); }
 static fv_var *build_slice_none(fv_var *const in[]) { return fv_slice_tokens(in[0], 2, 0); }
+static fv_var *build_join(fv_var *const in[]) { return fv_join_prefix(in[0], in[1]); }
 static fv_var *build_split(fv_var *const in[]) { return fv_heads_split(in[0], 2, 1, 3); }
 static fv_var *build_split_all(fv_var *const in[]) { return fv_heads_split(in[0], 3, 0, 1); }
 static fv_var *build_split_3(fv_var *const in[]) { return fv_heads_split(in[0], 2, 3, 3); }
@@ -48,6 +49,23 @@ static void oracle_slice_all(int64_t samples, double *const in[], double *y) {
     for (int64_t i = 0; i < samples * 3 * 5; i++) y[i] = in[0][i];
 }
 
+/* prefix [B,2,5], x [B,w,3,5] -> [B,w,5,5] */
+static void join(int64_t samples, int64_t windows, double *const in[], double *y) {
+    for (int64_t b = 0; b < samples * windows; b++)
+        for (int64_t i = 0; i < 25; i++)
+            y[b * 25 + i] = i < 10 ? in[0][b / windows * 10 + i] : in[1][b * 15 + i - 10];
+}
+
+static void oracle_join(int64_t samples, double *const in[], double *y) { join(samples, 1, in, y); }
+
+static void oracle_join_windows(int64_t samples, double *const in[], double *y) {
+    join(samples, 4, in, y);
+}
+
+static void oracle_slice_windows(int64_t samples, double *const in[], double *y) {
+    for (int64_t i = 0; i < samples * 4 * 10; i++) y[i] = in[0][i / 10 * 15 + 5 + i % 10];
+}
+
 static void oracle_select(int64_t samples, double *const in[], double *y) {
     for (int64_t i = 0; i < samples * 5; i++) y[i] = in[0][(i / 5 * 3 + 2) * 5 + i % 5];
 }
@@ -71,12 +89,22 @@ static void oracle_split_all(int64_t samples, double *const in[], double *y) {
     split(samples, 4, 3, 2, 0, 1, in[0], y);
 }
 
-static void oracle_merge(int64_t samples, double *const in[], double *y) {
-    for (int64_t b = 0; b < samples; b++)
+static void oracle_split_windows(int64_t samples, double *const in[], double *y) {
+    split(3 * samples, 4, 2, 3, 1, 3, in[0], y);
+}
+
+static void merge(int64_t windows, double *const in[], double *y) {
+    for (int64_t b = 0; b < windows; b++)
         for (int64_t a = 0; a < 2; a++)
             for (int64_t n = 0; n < 4; n++)
                 for (int64_t c = 0; c < 3; c++)
                     y[(b * 4 + n) * 6 + a * 3 + c] = in[0][((b * 2 + a) * 4 + n) * 3 + c];
+}
+
+static void oracle_merge(int64_t samples, double *const in[], double *y) { merge(samples, in, y); }
+
+static void oracle_merge_windows(int64_t samples, double *const in[], double *y) {
+    merge(3 * samples, in, y);
 }
 
 const op_case op_cases_token[] = {
@@ -147,6 +175,32 @@ const op_case op_cases_token[] = {
      .build = build_slice_all,
      .oracle = oracle_slice_all,
      .bf16 = 1e-2f},
+    {.op = "slice_tokens",
+     .variant = "of windows",
+     .n_in = 1,
+     .in = {{OP_X, 4, {0, 4, 3, 5}, true}},
+     .build = build_slice,
+     .oracle = oracle_slice_windows,
+     .bf16 = 1e-2f},
+    {.op = "join_prefix",
+     .variant = "",
+     .n_in = 2,
+     .in = {{OP_X, 3, {0, 2, 5}, true}, {OP_X, 3, {0, 3, 5}, true}},
+     .build = build_join,
+     .oracle = oracle_join,
+     .bf16 = 1e-2f,
+     .bad = {{.in = {{OP_X, 3, {0, 2, 5}}, {OP_X, 3, {0, 3, 4}}},
+              .says = "join_prefix: 5x2x5 and 5x3x4 are not [B,P,C] and [B,(nW,)N,C]"},
+             {.in = {{OP_X, 3, {0, 2, 5}}, {OP_X, 3, {0, 3, 5}, true}},
+              .status = FV_ERR_UNSUPPORTED,
+              .says = "join_prefix: prefix and tokens differ in type"}}},
+    {.op = "join_prefix",
+     .variant = "of windows",
+     .n_in = 2,
+     .in = {{OP_X, 3, {0, 2, 5}, true}, {OP_X, 4, {0, 4, 3, 5}, true}},
+     .build = build_join,
+     .oracle = oracle_join_windows,
+     .bf16 = 1e-2f},
     {.op = "heads_split",
      .variant = "one of three",
      .n_in = 1,
@@ -155,7 +209,7 @@ const op_case op_cases_token[] = {
      .oracle = oracle_split,
      .bf16 = 1e-2f,
      .bad = {{.in = {{OP_X, 3, {0, 4, 16}}},
-              .says = "heads_split: 5x4x16 is not [B,N,C] with C a multiple of 3 x 2"},
+              .says = "heads_split: 5x4x16 is not [B,N,C] or [B,nW,N,C] with C a multiple of 3"},
              {.in = {{OP_X, 3, {0, 4, 18}}},
               .build = build_split_3,
               .says = "heads_split: no part 3 of 3 with 2 heads"}}},
@@ -166,6 +220,13 @@ const op_case op_cases_token[] = {
      .build = build_split_all,
      .oracle = oracle_split_all,
      .bf16 = 1e-2f},
+    {.op = "heads_split",
+     .variant = "in windows",
+     .n_in = 1,
+     .in = {{OP_X, 4, {0, 3, 4, 18}, true}},
+     .build = build_split,
+     .oracle = oracle_split_windows,
+     .bf16 = 1e-2f},
     {.op = "heads_merge",
      .variant = "",
      .n_in = 1,
@@ -174,4 +235,11 @@ const op_case op_cases_token[] = {
      .oracle = oracle_merge,
      .bf16 = 1e-2f,
      .bad = {{.in = {{OP_X, 3, {0, 4, 6}}}, .says = "heads_merge: 5x4x6 is not [B,h,N,d]"}}},
+    {.op = "heads_merge",
+     .variant = "in windows",
+     .n_in = 1,
+     .in = {{OP_X, 5, {0, 3, 2, 4, 3}, true}},
+     .build = build_merge,
+     .oracle = oracle_merge_windows,
+     .bf16 = 1e-2f},
     {0}};
