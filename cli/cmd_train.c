@@ -80,6 +80,9 @@ static fv_status print_result(const fv_train_result *r, bool json, fv_arena *are
         if (r->evaluated)
             fv_print(", eval_loss %.4f, eval_top1 %.2f, eval_top5 %.2f", r->eval_loss, r->eval_top1,
                      r->eval_top5);
+        if (r->averaged)
+            fv_print("\naveraged weights: eval_loss %.4f, eval_top1 %.2f, eval_top5 %.2f",
+                     r->eval_ema_loss, r->eval_ema_top1, r->eval_ema_top5);
         fv_print("\n%s\n", r->out);
         return FV_OK;
     }
@@ -90,6 +93,9 @@ static fv_status print_result(const fv_train_result *r, bool json, fv_arena *are
     fv_value_set(arena, map, "eval_loss", real_or_null(arena, r->evaluated, r->eval_loss));
     fv_value_set(arena, map, "eval_top1", real_or_null(arena, r->evaluated, r->eval_top1));
     fv_value_set(arena, map, "eval_top5", real_or_null(arena, r->evaluated, r->eval_top5));
+    fv_value_set(arena, map, "eval_ema_loss", real_or_null(arena, r->averaged, r->eval_ema_loss));
+    fv_value_set(arena, map, "eval_ema_top1", real_or_null(arena, r->averaged, r->eval_ema_top1));
+    fv_value_set(arena, map, "eval_ema_top5", real_or_null(arena, r->averaged, r->eval_ema_top5));
     fv_value_set(arena, map, "images_per_second", fv_value_real(arena, r->images_per_second));
     fv_value_set(arena, map, "already_finished", fv_value_bool(arena, r->already_finished));
     fv_value_set(arena, map, "out", fv_value_string(arena, r->out));

@@ -80,6 +80,9 @@
     REAL(clip_grad, 0, 0, FV_ANY_REAL, TRAIN, "largest gradient norm (0 = no clipping)")             \
     REAL(smoothing, 0.1, 0, 1, TRAIN, "label smoothing")                                             \
     REAL(drop_path, 0, 0, 0.999, TRAIN | BENCH, "stochastic depth rate of the last block")           \
+    BOOL(model_ema, false, TRAIN, "keep and evaluate a moving average of the weights")               \
+    REAL(model_ema_decay, 0.9998, 0, 1, TRAIN, "share of the average that an update keeps")          \
+    BOOL(model_ema_warmup, false, TRAIN, "a smaller decay during the first updates")                 \
     /* pixels */                                                                                     \
     REALS(mean, 3, "", -1e6, 1e6, TRAIN | CKPT, "channel means (default: the model's)")              \
     REALS(std, 3, "", 1e-6, 1e6, TRAIN | CKPT, "channel deviations (default: the model's)")          \

@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HEADER                                                                  \
-    "epoch,train_loss,eval_loss,eval_top1,eval_top5,lr,grad_norm,time_epoch_s," \
-    "perf_images_per_second\n"
+#define HEADER      "epoch,train_loss,eval_loss,eval_top1,eval_top5,lr,grad_norm"
+#define HEADER_EMA  ",eval_ema_loss,eval_ema_top1,eval_ema_top5"
+#define HEADER_TIME ",time_epoch_s,perf_images_per_second\n"
 
 /* Wide enough for eleven days. */
 #define SECONDS "%12.3f"
@@ -63,18 +63,18 @@ static fv_status open_at(const fv_run_log *log, const char *name, int64_t n_byte
     return FV_OK;
 }
 
-fv_status fv_run_log_open(const char *run, int64_t summary_bytes, int64_t log_bytes,
-                          fv_run_log *out) {
+fv_status fv_run_log_open(const fv_run_log_start *start, fv_run_log *out) {
     *out = (fv_run_log){.summary = -1,
                         .log = -1,
-                        .run = run,
-                        .summary_bytes = summary_bytes,
-                        .log_bytes = log_bytes};
-    fv_status status = open_at(out, FV_RUN_SUMMARY, summary_bytes, &out->summary);
-    if (status == FV_OK) status = open_at(out, FV_RUN_LOG, log_bytes, &out->log);
-    if (status == FV_OK && summary_bytes == 0) {
+                        .run = start->run,
+                        .ema = start->ema,
+                        .summary_bytes = start->summary_bytes,
+                        .log_bytes = start->log_bytes};
+    fv_status status = open_at(out, FV_RUN_SUMMARY, start->summary_bytes, &out->summary);
+    if (status == FV_OK) status = open_at(out, FV_RUN_LOG, start->log_bytes, &out->log);
+    if (status == FV_OK && start->summary_bytes == 0) {
         fv_text header = {0};
-        fv_text_append(&header, HEADER);
+        fv_text_printf(&header, HEADER "%s" HEADER_TIME, start->ema ? HEADER_EMA : "");
         status = append(out, out->summary, FV_RUN_SUMMARY, &header, &out->summary_bytes);
     }
     if (status != FV_OK) fv_run_log_close(out);
@@ -100,19 +100,23 @@ static void pair(fv_text *t, const char *key, double v) {
     fv_text_append(t, ", ");
 }
 
-static void row(fv_text *t, const fv_epoch_record *r, const fv_run_times *times) {
-    const double eval[] = {r->eval_loss, r->eval_top1, r->eval_top5};
-
-    fv_text_printf(t, "%" PRId64 ",", r->epoch);
-    real(t, r->train_loss, "nan");
+/* Three columns, empty when there are no values. */
+static void columns(fv_text *t, bool there, const double v[3]) {
     for (int i = 0; i < 3; i++) {
         fv_text_append(t, ",");
-        if (r->evaluated) real(t, eval[i], "nan");
+        if (there) real(t, v[i], "nan");
     }
+}
+
+static void row(fv_text *t, const fv_epoch_record *r, bool ema, const fv_run_times *times) {
+    fv_text_printf(t, "%" PRId64 ",", r->epoch);
+    real(t, r->train_loss, "nan");
+    columns(t, r->evaluated, (const double[]){r->eval_loss, r->eval_top1, r->eval_top5});
     fv_text_append(t, ",");
     real(t, r->lr, "nan");
     fv_text_append(t, ",");
     real(t, r->grad_norm, "nan");
+    if (ema) columns(t, r->averaged, (const double[]){r->ema_loss, r->ema_top1, r->ema_top5});
     fv_text_printf(t, "," SECONDS "," RATE "\n", times->seconds, times->images_per_second);
 }
 
@@ -127,7 +131,7 @@ fv_status fv_run_log_epoch(fv_run_log *log, const fv_epoch_record *r, int64_t n_
                            const fv_run_times *times) {
     fv_text line = {0};
 
-    row(&line, r, times);
+    row(&line, r, log->ema, times);
     FV_TRY(append(log, log->summary, FV_RUN_SUMMARY, &line, &log->summary_bytes));
     fv_text_printf(&line, "{\"kind\": \"epoch\", \"epoch\": %" PRId64 ", \"step\": %" PRId64 ", ",
                    r->epoch, r->step);
@@ -137,6 +141,11 @@ fv_status fv_run_log_epoch(fv_run_log *log, const fv_epoch_record *r, int64_t n_
         pair(&line, "test_loss", r->eval_loss);
         pair(&line, "test_acc1", r->eval_top1);
         pair(&line, "test_acc5", r->eval_top5);
+    }
+    if (r->averaged) {
+        pair(&line, "test_ema_loss", r->ema_loss);
+        pair(&line, "test_ema_acc1", r->ema_top1);
+        pair(&line, "test_ema_acc5", r->ema_top5);
     }
     fv_text_printf(&line, "\"n_parameters\": %" PRId64 ", ", n_parameters);
     close_object(&line, times);

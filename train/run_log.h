@@ -15,6 +15,7 @@
 typedef struct fv_run_log {
     int summary, log; /* file descriptors, -1 = closed */
     const char *run;  /* folder, borrowed */
+    bool ema;         /* rows have columns of the averaged weights */
     int64_t summary_bytes, log_bytes;
 } fv_run_log;
 
@@ -24,10 +25,15 @@ typedef struct fv_run_times {
     double images_per_second;
 } fv_run_times;
 
-/* Opens both files, cut to the given lengths; an empty summary gets its header.  FV_ERR_IO, or
- * FV_ERR_FORMAT when a file is shorter than its checkpoint says. */
-fv_status fv_run_log_open(const char *run, int64_t summary_bytes, int64_t log_bytes,
-                          fv_run_log *out);
+/* Opens both files of the folder run, cut to the given lengths; an empty summary gets its header, with
+ * eval_ema_* columns when ema is set.  FV_ERR_IO, or FV_ERR_FORMAT when a file is shorter than its
+ * checkpoint says. */
+typedef struct fv_run_log_start {
+    const char *run; /* outlives the log */
+    int64_t summary_bytes, log_bytes;
+    bool ema;
+} fv_run_log_start;
+fv_status fv_run_log_open(const fv_run_log_start *start, fv_run_log *out);
 void fv_run_log_close(fv_run_log *log); /* a zeroed struct is not open: set summary, log to -1 */
 
 /* One row of the summary and one line of the log. */

@@ -42,6 +42,10 @@ static fv_value *write_record(const fv_epoch_record *r, fv_arena *arena) {
     put_real(arena, map, "eval_top1", r->eval_top1);
     put_real(arena, map, "eval_top5", r->eval_top5);
     put_int(arena, map, "eval_count", r->eval_count);
+    if (!r->averaged) return map;
+    put_real(arena, map, "eval_ema_loss", r->ema_loss);
+    put_real(arena, map, "eval_ema_top1", r->ema_top1);
+    put_real(arena, map, "eval_ema_top5", r->ema_top5);
     return map;
 }
 
@@ -117,7 +121,8 @@ static fv_status get_real(const fv_value *map, const char *key, double *out) {
 }
 
 static fv_status read_record(const fv_value *map, fv_epoch_record *r) {
-    *r = (fv_epoch_record){.evaluated = fv_value_find(map, "eval_top1") != NULL};
+    *r = (fv_epoch_record){.evaluated = fv_value_find(map, "eval_top1") != NULL,
+                           .averaged = fv_value_find(map, "eval_ema_top1") != NULL};
     FV_TRY(get_int(map, "epoch", &r->epoch));
     FV_TRY(get_int(map, "step", &r->step));
     FV_TRY(get_real(map, "train_loss", &r->train_loss));
@@ -127,7 +132,11 @@ static fv_status read_record(const fv_value *map, fv_epoch_record *r) {
     FV_TRY(get_real(map, "eval_loss", &r->eval_loss));
     FV_TRY(get_real(map, "eval_top1", &r->eval_top1));
     FV_TRY(get_real(map, "eval_top5", &r->eval_top5));
-    return get_int(map, "eval_count", &r->eval_count);
+    FV_TRY(get_int(map, "eval_count", &r->eval_count));
+    if (!r->averaged) return FV_OK;
+    FV_TRY(get_real(map, "eval_ema_loss", &r->ema_loss));
+    FV_TRY(get_real(map, "eval_ema_top1", &r->ema_top1));
+    return get_real(map, "eval_ema_top5", &r->ema_top5);
 }
 
 static fv_status read_best(const fv_value *map, fv_best *best) {

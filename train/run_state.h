@@ -13,12 +13,14 @@ typedef struct fv_epoch_record {
     bool evaluated;                         /* the next four are set */
     double eval_loss, eval_top1, eval_top5; /* top1, top5 in percent */
     int64_t eval_count;
+    bool averaged; /* the next three are set: the same of the averaged weights */
+    double ema_loss, ema_top1, ema_top5;
 } fv_epoch_record;
 
 typedef struct fv_best {
     bool exists;
     int64_t epoch;
-    double eval_top1;
+    double eval_top1;       /* of the averaged weights where the run has them, as in timm */
     const char *checkpoint; /* "checkpoint-7" */
 } fv_best;
 

@@ -121,6 +121,7 @@ void fv_stepper_commit(fv_stepper *s, double lr, const fv_stepper_result *result
     fv_optimizer_step(s->config.optimizer, lr,
                       fv_clip_factor(result->grad_norm, s->config.clip_grad));
     fv_tape_commit(s->tape);
+    if (s->config.ema) fv_ema_update(s->config.ema, fv_optimizer_updates(s->config.optimizer));
 }
 
 fv_status fv_precision_resolve(const char *precision, bool *bf16, bool *emulated) {

@@ -9,11 +9,13 @@
 #define FV_TRAIN_STEPPER_H
 
 #include "models/model.h"
+#include "train/ema.h"
 #include "train/optimizer.h"
 
 typedef struct fv_stepper_config {
     fv_model *model;         /* with gradients; not owned */
     fv_optimizer *optimizer; /* of the model's parameters; not owned */
+    fv_ema *ema;             /* likewise; NULL: none is kept */
     int64_t effective_batch; /* samples per update */
     int64_t batch_size;      /* samples per pass, rounded up to whole chunks */
     uint64_t seed;           /* of stochastic depth */
@@ -54,7 +56,8 @@ fv_status fv_stepper_run(fv_stepper *stepper, const fv_stepper_pass *pass);
  * parameter with a bad gradient.  Changes nothing. */
 fv_status fv_stepper_judge(fv_stepper *stepper, fv_stepper_result *out);
 
-/* Clips and applies the gradient, and takes over new statistics (fv_tape_commit).  Cannot fail. */
+/* Clips and applies the gradient, takes over new statistics (fv_tape_commit) and follows with the moving
+ * average.  Cannot fail. */
 void fv_stepper_commit(fv_stepper *stepper, double lr, const fv_stepper_result *result);
 
 /* "auto", "f32" or "bf16" to what this machine does.  bf16 without support is FV_ERR_CONFIG naming the

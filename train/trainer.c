@@ -127,8 +127,12 @@ static fv_status build_optimizer(fv_trainer *t) {
     }
     if (s->opt_eps > 0.0) config.eps = s->opt_eps;
     FV_TRY(fv_optimizer_create(&config, &t->model->params, &t->optimizer));
+    if (s->model_ema)
+        FV_TRY(fv_ema_create(&(fv_ema_config){s->model_ema_decay, s->model_ema_warmup},
+                             &t->model->params, &t->ema));
     return fv_stepper_create(&(fv_stepper_config){.model = t->model,
                                                   .optimizer = t->optimizer,
+                                                  .ema = t->ema,
                                                   .effective_batch = t->effective_batch,
                                                   .batch_size = s->batch_size,
                                                   .seed = (uint64_t)s->seed,
@@ -221,8 +225,12 @@ static fv_status create(fv_trainer *t) {
     FV_TRY(fv_trainer_write_info(t));
     if (t->resumed.folder) FV_TRY(fv_trainer_settle(t));
     const fv_run_state *s = &t->state;
-    FV_TRY(fv_run_log_open(t->out, s->final.exists ? s->final.summary_bytes : s->summary_bytes,
-                           s->final.exists ? s->final.log_bytes : s->log_bytes, &t->log));
+    const fv_run_log_start start = {
+        .run = t->out,
+        .summary_bytes = s->final.exists ? s->final.summary_bytes : s->summary_bytes,
+        .log_bytes = s->final.exists ? s->final.log_bytes : s->log_bytes,
+        .ema = t->ema != NULL};
+    FV_TRY(fv_run_log_open(&start, &t->log));
     t->state.summary_bytes = t->log.summary_bytes;
     announce(t);
     return FV_OK;
@@ -252,6 +260,7 @@ void fv_trainer_destroy(fv_trainer *t) {
     fv_evaluator_destroy(t->evaluator);
     fv_loader_destroy(t->loader);
     fv_stepper_destroy(t->stepper);
+    fv_ema_destroy(t->ema);
     fv_optimizer_destroy(t->optimizer);
     fv_model_destroy(t->model);
     fv_dataset_destroy(t->val);

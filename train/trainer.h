@@ -27,6 +27,8 @@ typedef struct fv_train_result {
     double train_loss;
     bool evaluated; /* the next three are set */
     double eval_loss, eval_top1, eval_top5;
+    bool averaged; /* the next three are set: the same of the averaged weights */
+    double eval_ema_loss, eval_ema_top1, eval_ema_top5;
     double images_per_second; /* training alone, of the last epoch; 0 when nothing was trained */
     bool already_finished;    /* a finished run was resumed: nothing was done */
     const char *out;          /* run folder */

@@ -108,9 +108,11 @@ static fv_value *schedule_value(const fv_trainer *t, fv_arena *arena) {
 
 static fv_status write_files(const fv_trainer *t, const char *folder, fv_arena *arena) {
     const char *optimizer = fv_arena_printf(arena, "%s/" FV_CHECKPOINT_OPTIMIZER, folder);
+    const char *ema = fv_arena_printf(arena, "%s/" FV_CHECKPOINT_EMA, folder);
 
-    if (!optimizer) return FV_ERR_NOMEM;
+    if (!optimizer || !ema) return FV_ERR_NOMEM;
     FV_TRY(fv_model_save(t->model, t->train->class_names, folder));
+    if (t->ema) FV_TRY(fv_ema_save(t->ema, ema));
     FV_TRY(fv_optimizer_save(t->optimizer, optimizer));
     fv_value *trainer = fv_run_state_write(&t->state, arena);
     fv_value_set(arena, trainer, "schedule", schedule_value(t, arena));

@@ -36,6 +36,7 @@ struct fv_trainer {
 
     fv_model *model;
     fv_optimizer *optimizer;
+    fv_ema *ema; /* NULL without --model-ema */
     fv_stepper *stepper;
     fv_loader *loader;
     fv_evaluator *evaluator;

@@ -138,12 +138,37 @@ static fv_status interrupt(fv_trainer *t) {
 
 /* ---- the end of an epoch ---- */
 
+static fv_status evaluate_values(fv_trainer *t, const char *label, fv_evaluate_result *result) {
+    const fv_evaluate_options options = {.bf16 = t->bf16,
+                                         .report = t->report,
+                                         .label = label,
+                                         .log_interval = t->settings->log_interval};
+
+    FV_TRY(fv_evaluator_run(t->evaluator, &options, result));
+    fv_report_info(t->report, " * Acc@1 %.3f (%.3f) Acc@5 %.3f (%.3f)", result->top1,
+                   100.0 - result->top1, result->top5, 100.0 - result->top5);
+    return FV_OK;
+}
+
+/* The averaged weights take the place of the weights for a while. */
+static fv_status evaluate_average(fv_trainer *t, fv_epoch_record *record) {
+    fv_evaluate_result result;
+
+    fv_ema_swap(t->ema);
+    const fv_status status = evaluate_values(t, "Test (EMA)", &result);
+    fv_ema_swap(t->ema);
+    if (status != FV_OK) return status;
+    record->averaged = true;
+    record->ema_loss = result.loss;
+    record->ema_top1 = result.top1;
+    record->ema_top5 = result.top5;
+    return FV_OK;
+}
+
 static fv_status evaluate(fv_trainer *t, fv_epoch_record *record) {
     fv_evaluate_result result;
-    const fv_evaluate_options options = {
-        .bf16 = t->bf16, .report = t->report, .log_interval = t->settings->log_interval};
 
-    FV_TRY(fv_evaluator_run(t->evaluator, &options, &result));
+    FV_TRY(evaluate_values(t, "Test", &result));
     if (result.n_bad)
         fv_report_warning(t->report, "%lld bad validation images left out",
                           (long long)result.n_bad);
@@ -152,9 +177,7 @@ static fv_status evaluate(fv_trainer *t, fv_epoch_record *record) {
     record->eval_top1 = result.top1;
     record->eval_top5 = result.top5;
     record->eval_count = result.count;
-    fv_report_info(t->report, " * Acc@1 %.3f (%.3f) Acc@5 %.3f (%.3f)", result.top1,
-                   100.0 - result.top1, result.top5, 100.0 - result.top5);
-    return FV_OK;
+    return t->ema ? evaluate_average(t, record) : FV_OK;
 }
 
 static bool evaluation_due(const fv_trainer *t) {
@@ -170,12 +193,18 @@ static void set_result(fv_trainer *t, const fv_epoch_record *r, double images_pe
                                   .eval_loss = r->eval_loss,
                                   .eval_top1 = r->eval_top1,
                                   .eval_top5 = r->eval_top5,
+                                  .averaged = r->averaged,
+                                  .eval_ema_loss = r->ema_loss,
+                                  .eval_ema_top1 = r->ema_top1,
+                                  .eval_ema_top5 = r->ema_top5,
                                   .images_per_second = images_per_second,
                                   .out = t->out};
 }
 
+static double score(const fv_epoch_record *r) { return r->averaged ? r->ema_top1 : r->eval_top1; }
+
 static bool is_best(const fv_trainer *t, const fv_epoch_record *r) {
-    return r->evaluated && (!t->state.best.exists || r->eval_top1 >= t->state.best.eval_top1);
+    return r->evaluated && (!t->state.best.exists || score(r) >= t->state.best.eval_top1);
 }
 
 /* The run stops at --max-steps where no row is due: it gets one all the same, but the state stays
@@ -199,7 +228,7 @@ static fv_status save_epoch(fv_trainer *t, const fv_epoch_record *r, bool best) 
     if (best) {
         const char *name = fv_arena_printf(&t->arena, "checkpoint-%lld", (long long)r->epoch);
         if (!name) return FV_ERR_NOMEM;
-        s->best = (fv_best){true, r->epoch, r->eval_top1, name};
+        s->best = (fv_best){true, r->epoch, score(r), name};
     }
     s->epoch++;
     s->epoch_update = s->sample_position = 0;

@@ -178,6 +178,15 @@ static fv_status check_state(const fv_trainer *t) {
                    (long long)fv_optimizer_updates(t->optimizer));
 }
 
+static fv_status load_average(fv_trainer *t) {
+    if (!t->ema) return FV_OK;
+    if (t->resumed.ema) return fv_ema_load(t->ema, t->resumed.ema);
+    return FV_FAIL(FV_ERR_NOT_FOUND,
+                   "%s has no averaged weights (" FV_CHECKPOINT_EMA
+                   "): its run was trained without --model-ema",
+                   t->resumed.folder);
+}
+
 /* A run that goes on in another folder takes its past along. */
 static fv_status bring_file(const fv_trainer *t, const char *run, const char *name,
                             int64_t *n_bytes, fv_arena *arena) {
@@ -227,6 +236,7 @@ fv_status fv_trainer_load(fv_trainer *t) {
     status = fv_safetensors_open(t->resumed.weights, &st);
     if (status == FV_OK) status = fv_params_load(&t->model->params, st);
     if (status == FV_OK) status = fv_optimizer_load(t->optimizer, t->resumed.optimizer);
+    if (status == FV_OK) status = load_average(t);
     if (status == FV_OK) status = check_state(t);
     if (status == FV_OK) status = bring_logs(t);
     if (status == FV_OK) t->saved_step = t->state.step;

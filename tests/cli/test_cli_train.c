@@ -75,6 +75,27 @@ Test(cli_train, prints_one_json_value_and_few_lines_before_the_start) {
     cr_assert(strstr(cli_err, " * Acc@1 "), "%s", cli_err);
 }
 
+Test(cli_train, averaged_weights_are_evaluated_on_request) {
+    cr_assert_eq(train("run", "--model-ema --model-ema-decay 0.5 --json"), 0, "%s", cli_err);
+    const fv_value *v = cli_json(), *ema = fv_value_find(v, "eval_ema_loss");
+    cr_assert(ema && ema->kind == FV_VALUE_REAL, "%s", cli_out);
+    const double expected = ema->real, raw = fv_value_find(v, "eval_loss")->real;
+    cr_assert_neq(expected, raw);
+    cr_assert(strstr(cli_err, "Test (EMA)"), "%s", cli_err);
+    cr_assert_eq(cli_run("eval %s --data-dir %s --precision f32 --use-ema --json", cli_path("run"),
+                         cli_path("data")),
+                 0, "%s", cli_err);
+    cr_assert_eq(fv_value_find(cli_json(), "loss")->real, expected);
+    cr_assert_eq(cli_run("eval %s --data-dir %s --json", cli_path("run"), cli_path("data")), 0,
+                 "%s", cli_err);
+    cr_assert_eq(fv_value_find(cli_json(), "loss")->real, raw);
+
+    cr_assert_eq(train("plain", "--max-steps 1"), 0, "%s", cli_err);
+    cr_assert_eq(cli_run("eval %s --data-dir %s --use-ema", cli_path("plain"), cli_path("data")),
+                 1);
+    cr_assert(cli_one_error("no averaged weights"), "%s", cli_err);
+}
+
 Test(cli_train, a_run_goes_on_with_its_own_settings) {
     cr_assert_eq(train("run", "--max-steps 3"), 0, "%s", cli_err);
     cr_assert_eq(train("whole", "--max-steps 5"), 0, "%s", cli_err);

@@ -1,10 +1,11 @@
-/* training.safetensors: optimiser steps, whole training runs of mini_vit, schedules, losses and
- * clipping.  Exponential averages, mixup and binary cross entropy are skipped. */
+/* training.safetensors: optimiser steps, whole training runs of mini_vit, schedules, losses, clipping
+ * and averages.  Mixup and binary cross entropy are skipped. */
 #include "core/alloc.h"
 #include "core/ops.h"
 #include "models/model.h"
 #include "tests/golden_runner/golden.h"
 #include "tests/support/generator.h"
+#include "train/ema.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
 
@@ -297,6 +298,33 @@ static void check_clip(golden *g, const char *name) {
     fv_params_destroy(&params);
 }
 
+/* ---- averages ---- */
+
+static void check_ema(golden *g) {
+    const double decay = number(golden_meta(g, "ema"), "decay", 0.0);
+    fv_params params = {.arena = &g->arena};
+    fv_ema *ema = NULL;
+    fv_shape shape;
+    const float *w = golden_f32(g, "ema/w0", &shape);
+
+    if (!w) return;
+    const fv_param *p = fv_params_add(&params, "w", shape, (fv_init){FV_INIT_ZEROS, 0.0f});
+    fv_status status = fv_params_alloc(&params, (fv_params_alloc_options){0});
+    if (status == FV_OK) memcpy(p->value, w, (size_t)p->numel * sizeof(float));
+    if (status == FV_OK) status = fv_ema_create(&(fv_ema_config){.decay = decay}, &params, &ema);
+    if (status != FV_OK) golden_fail(g, "ema", "%s", fv_error_message());
+    for (int t = 1; t <= 5 && ema; t++) {
+        w = golden_f32(g, golden_text(g, "ema/w%d", t), &shape);
+        if (!w || fv_shape_numel(&shape) != p->numel) break;
+        memcpy(p->value, w, (size_t)p->numel * sizeof(float));
+        fv_ema_average(ema, decay);
+        const float *average = fv_param_slab_at(&params, fv_ema_slab(ema), p);
+        golden_compare(g, golden_text(g, "ema/ema%d", t), average, p->numel, 0, 1e-6);
+    }
+    fv_ema_destroy(ema);
+    fv_params_destroy(&params);
+}
+
 static void run(golden *g) {
     const fv_value *map = fv_safetensors_metadata_map(g->file);
 
@@ -311,7 +339,7 @@ static void run(golden *g) {
     check_losses(g);
     check_clip(g, "clip");
     check_clip(g, "clip_inactive");
-    golden_skip(g, "ema");
+    check_ema(g);
     golden_skip(g, "mix");
 }
 

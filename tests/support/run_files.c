@@ -16,15 +16,25 @@ static bool ends_with(const char *s, const char *end) {
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
-/* Blanks the times at the end of each line: behind seven columns, or from the first such key. */
+/* Columns of a table in front of the first one called time_*. */
+static int columns_before_times(const char *data) {
+    const char *times = strstr(data, ",time_");
+    int n = 0;
+    for (const char *p = data; times && p <= times; p++) n += *p == ',';
+    return n;
+}
+
+/* Blanks the times at the end of each line, by the names of columns and keys. */
 static void blank_times(const char *name, char *data) {
+    const int kept = columns_before_times(data);
+
     for (char *line = data; line && *line;) {
         char *end = strchr(line, '\n'), *from = NULL;
         if (end) *end = '\0';
         if (ends_with(name, "log.jsonl")) from = strstr(line, "\"time_s\"");
         if (ends_with(name, "summary.csv")) {
             from = line;
-            for (int commas = 0; from && commas < 7; commas++)
+            for (int commas = 0; from && commas < kept; commas++)
                 if ((from = strchr(from, ','))) from++;
         }
         for (; from && *from; from++) *from = '.';

@@ -315,6 +315,64 @@ Test(train_trainer, refuses_a_folder_that_holds_a_run) {
     cr_assert(strstr(fv_error_message(), "--resume auto"), "%s", fv_error_message());
 }
 
+/* ---- averaged weights ---- */
+
+static void read_file(const char *name, char text[], size_t most) {
+    uint8_t *bytes;
+    size_t n;
+    OK(fv_file_read(name, most - 1, &bytes, &n));
+    memcpy(text, bytes, n);
+    text[n] = 0;
+    fv_free(bytes);
+}
+
+Test(train_trainer, averages_do_not_change_the_training) {
+    char text[4096];
+    watch w = {0};
+
+    OK(run(path("plain"), OPTIONS("epochs=2")));
+    OK(run_watched(&w, path("run"), OPTIONS("model_ema=true", "model_ema_decay=0.8")));
+    same_file(path("plain/last/model.safetensors"), path("run/last/model.safetensors"));
+    same_file(path("plain/last/optimizer.safetensors"), path("run/last/optimizer.safetensors"));
+    cr_assert(w.result.averaged);
+    cr_assert_neq(w.result.eval_ema_loss, w.result.eval_loss);
+    cr_assert(fv_file_exists(path("run/best/model_ema.safetensors")));
+    cr_assert_not(fv_file_exists(path("plain/last/model_ema.safetensors")));
+    read_file(path("run/summary.csv"), text, sizeof text);
+    cr_assert(strstr(text, ",grad_norm,eval_ema_loss,eval_ema_top1,eval_ema_top5,time_"), "%s",
+              text);
+    read_file(path("plain/summary.csv"), text, sizeof text);
+    cr_assert_null(strstr(text, "ema"));
+}
+
+Test(train_trainer, averages_go_on_after_an_interruption_and_on_any_threads) {
+    const char *const ema = "model_ema=true", *const warmup = "model_ema_warmup=true";
+
+    fv_threads_set(1);
+    OK(run(path("whole"), OPTIONS(ema, warmup, "workers=0")));
+    for (int stop = 1; stop <= 9; stop += 4) {
+        watch w = {.stop_after = stop};
+        fv_threads_set(1);
+        cr_assert_eq(run_watched(&w, path("run"), OPTIONS(ema, warmup, "workers=0")),
+                     FV_ERR_INTERRUPTED);
+        fv_threads_set(3);
+        OK(run(path("run"), OPTIONS(ema, warmup, "workers=0", "resume=auto")));
+        same(path("whole"), path("run"), true);
+        run_remove(path("run"));
+    }
+}
+
+Test(train_trainer, averages_cannot_begin_in_the_middle) {
+    OK(run(path("run"), OPTIONS("max_steps=2")));
+    cr_assert_eq(run(path("run"), OPTIONS("resume=auto", "model_ema=true")), FV_ERR_CONFIG);
+    cr_assert(strstr(fv_error_message(), "model_ema"), "%s", fv_error_message());
+
+    OK(run(path("ema"), OPTIONS("max_steps=2", "model_ema=true")));
+    cr_assert_eq(unlink(path("ema/checkpoint-0-2/model_ema.safetensors")), 0);
+    cr_assert_eq(run(path("ema"), OPTIONS("resume=auto", "model_ema=true")), FV_ERR_NOT_FOUND);
+    cr_assert(strstr(fv_error_message(), "model_ema.safetensors"), "%s", fv_error_message());
+}
+
 /* ---- failures ---- */
 
 Test(train_trainer, a_step_that_is_not_finite_stops_and_leaves_no_trace) {
