@@ -92,6 +92,9 @@ struct fv_op {
     /* y is in[0] in another shape: one buffer that lives as long as either is read (a use of y counts
      * as one of in[0]), and no forward.  The gradient is handed over without a copy where it can be. */
     bool alias;
+    /* y is chosen, not computed (indices): inputs get no gradient and no relevance from it, and there is
+     * no backward. */
+    bool constant;
     /* Checks inputs and attr; sets y->shape and y->dtype, declares y->saved[i].{shape,dtype}. */
     fv_status (*shape)(fv_var *y);
     fv_status (*forward)(fv_var *y);

@@ -124,6 +124,20 @@ fv_var *fv_channel_attention(fv_var *qkv, int64_t groups, float scale, fv_channe
  * x [B,nW,N,C] -> [B,nW,P+N,C].  Both of one dtype, which y has too. */
 fv_var *fv_join_prefix(fv_var *prefix, fv_var *x);
 
+/* Bi-level routing (Zhu et al. 2023, eqs. 3 and 4) over regions of n pixels: qkv [B,R,n,3C] -> i32
+ * [B,R,topk], for each region the regions whose keys' mean has the largest product with the mean of its
+ * queries, over all C channels, best first; of equals the lower index.  A choice: no gradient. */
+fv_var *fv_route(fv_var *qkv, int64_t topk);
+
+/* Attention of each region's pixels to those of the k regions that index [B,R,k] i32 names, per head:
+ * qkv [B,R,n,3C], head a owning channels [a d, (a+1) d) of q, k and v, softmax_j(scale q_i.k_j) v_j
+ * -> [B,R,n,C].  Scores are recomputed in backward; saves the rows' log-sum-exp [B,h,R,n]. */
+fv_var *fv_routed_attention(fv_var *qkv, fv_var *index, int64_t heads, float scale);
+
+/* A part of its composed form: x [B,h,R,n,d], index [B,R,k] -> the pixels of the named regions one
+ * after the other, [B,h,R,k n,d]. */
+fv_var *fv_region_gather(fv_var *x, fv_var *index);
+
 /* The parts of the composed forms. */
 /* x [B,N,S h d] -> part `index` of S as heads, [B,h,N,d]; [B,nW,N,S h d] -> [B,nW,h,N,d] */
 fv_var *fv_heads_split(fv_var *x, int64_t heads, int64_t index, int64_t parts);

@@ -231,7 +231,7 @@ fv_var *fv_apply(const fv_op *op, fv_var *const in[], const void *attr) {
         memcpy(copy, attr, op->attr_bytes);
         y->attr = copy;
     }
-    if (tape->step.mode == FV_INFER) y->needs_grad = false;
+    if (tape->step.mode == FV_INFER || op->constant) y->needs_grad = false;
     for (int i = 0; i < op->arity; i++)
         if (in[i] && y->needs_grad) in[i]->n_readers++;
     const fv_status status = compute(tape, y);

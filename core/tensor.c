@@ -51,6 +51,7 @@ float fv_f16_to_f32(uint16_t v) {
 }
 
 float fv_tensor_get(const fv_tensor *t, int64_t i) {
+    if (t->dtype == FV_I32) return (float)((const int32_t *)t->data)[i];
     return t->dtype == FV_BF16 ? fv_bf16_to_f32(((const fv_bf16 *)t->data)[i])
                                : ((const float *)t->data)[i];
 }

@@ -39,7 +39,7 @@ float fv_bf16_to_f32(fv_bf16 v);
 fv_bf16 fv_bf16_from_f32(float v); /* nearest even; NaN stays NaN */
 float fv_f16_to_f32(uint16_t v);   /* IEEE half precision, in files only */
 
-/* Element i of an f32 or bf16 tensor as float, and back.  For tests and cold paths. */
+/* Element i of an f32, bf16 or (read only) i32 tensor as float, and back.  For tests and cold paths. */
 float fv_tensor_get(const fv_tensor *t, int64_t i);
 void fv_tensor_set(fv_tensor *t, int64_t i, float value);
 

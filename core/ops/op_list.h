@@ -11,6 +11,9 @@
     X(conv2d)            \
     X(attention)         \
     X(channel_attention) \
+    X(route)             \
+    X(routed_attention)  \
+    X(region_gather)     \
     X(gelu)              \
     X(relu)              \
     X(silu)              \

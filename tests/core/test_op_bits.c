@@ -94,11 +94,7 @@ Test(core_op_bits, chunks_change_rounding_only) {
 }
 
 /* The single op that FV_TRAIN applies for a case. */
-static uint32_t declared_reads(const op_case *c) {
-    for (int i = 0; i < fv_ops_count; i++)
-        if (strcmp(fv_ops[i]->name, c->op) == 0) return fv_ops[i]->reads;
-    return 0;
-}
+static uint32_t declared_reads(const op_case *c) { return op_case_op(c)->reads; }
 
 /* Backward after one tensor was spoiled: the same exactly when `reads` does not name it. */
 static void spoil(const op_case *c, const op_result *good, uint32_t bit) {

@@ -57,7 +57,7 @@ Test(core_ops, cases_apply_the_op_they_name) {
         fv_tape_begin(tape,
                       &(fv_step){.mode = FV_TRAIN, .dry = true, .running_stats = c->running_stats});
         for (int i = 0; i < c->n_in; i++) {
-            fv_tensor t = {.dtype = c->in[i].kind == OP_LABELS ? FV_I32 : FV_F32};
+            fv_tensor t = {.dtype = op_in_counts(&c->in[i]) ? FV_I32 : FV_F32};
             op_in_shape(&c->in[i], SAMPLES, &t.shape);
             in[i] = fv_input(tape, &t, true);
         }
@@ -111,7 +111,7 @@ static void differentiate_oracle(void) {
     cr_assert_not_null(y);
     for (int k = 0; k < data.c->n_in; k++) {
         n_checked[k] = data.numel[k] < most ? data.numel[k] : most;
-        for (int64_t i = 0; data.c->in[k].kind != OP_LABELS && i < n_checked[k]; i++)
+        for (int64_t i = 0; !op_in_counts(&data.c->in[k]) && i < n_checked[k]; i++)
             want[k][i] = gradcheck_derivative(oracle, &data, data.in64, k, element(k, i), data.n_y,
                                               data.dy, y);
     }
@@ -164,7 +164,7 @@ static void expect_refusal(const op_case *c, const op_bad *bad) {
     fv_tape_begin(tape, &(fv_step){.mode = FV_TRAIN, .running_stats = c->running_stats});
     for (int i = 0; i < c->n_in; i++) {
         const op_in *spec = &bad->in[i];
-        const fv_dtype dtype = spec->kind == OP_LABELS ? FV_I32 : (spec->bf16 ? FV_BF16 : FV_F32);
+        const fv_dtype dtype = op_in_counts(spec) ? FV_I32 : (spec->bf16 ? FV_BF16 : FV_F32);
         fv_tensor t = {.dtype = dtype};
         op_in_shape(spec, SAMPLES, &t.shape);
         in[i] = fv_input(tape, &t, false);

@@ -89,12 +89,30 @@ static void expect_conserved(const op_case *c, const fv_rule *rule, const char *
 Test(core_relevance, every_op_accounts_for_all_of_it) {
     const op_case *c;
     for (int k = 0; (c = op_case_at(k)); k++) {
+        if (op_case_op(c)->constant) continue;
         expect_conserved(c, &gi, "GI");
         expect_conserved(c, &gi_constant, "GI, constant attention");
         expect_conserved(c, &r_eps, "R, eps 1e-6");
         expect_conserved(c, &r_large, "R, eps 0.25");
         expect_conserved(c, &r_constant, "R, constant attention");
     }
+}
+
+/* Nothing of a choice reaches what it was made from. */
+Test(core_relevance, choices_take_none) {
+    const op_case *c;
+    int n = 0;
+    for (int k = 0; (c = op_case_at(k)); k++) {
+        op_relevance out;
+        if (!op_case_op(c)->constant) continue;
+        n++;
+        cr_assert_eq(op_data_create(c, SAMPLES, false, &data), FV_OK, "%s", fv_error_message());
+        cr_expect_eq(op_run_relevance(&data, &(fv_rule){.kind = FV_SIGNAL_GI}, &out),
+                     FV_ERR_INTERNAL);
+        cr_expect_str_eq(fv_error_message(), "relevance needs an input that wants it");
+        op_data_destroy(&data);
+    }
+    cr_expect_gt(n, 0);
 }
 
 /* ---- single rules, with a stabiliser large enough to be seen ---- */

@@ -6,9 +6,10 @@
 #include "core/op.h"
 
 typedef enum op_in_kind {
-    OP_X,       /* an activation, normal numbers; axis 0 is the sample, whatever dim[0] says */
-    OP_PARAM,   /* a parameter */
-    OP_LABELS,  /* i32 classes 0..dim[1]-1, one per sample: shape [samples] */
+    OP_X,      /* an activation, normal numbers; axis 0 is the sample, whatever dim[0] says */
+    OP_PARAM,  /* a parameter */
+    OP_LABELS, /* i32 classes 0..dim[1]-1, one per sample: shape [samples] */
+    OP_INDEX, /* i32, different numbers below dim[rank - 2] along the last axis; axis 0 is the sample */
     OP_TARGETS, /* positive rows over the last axis; axis 0 is the sample */
 } op_in_kind;
 
@@ -49,10 +50,16 @@ typedef struct op_case {
 
 /* The tables, each ending with a case without op. */
 extern const op_case op_cases_linear[], op_cases_conv[], op_cases_row[], op_cases_token[],
-    op_cases_attention[], op_cases_loss[], op_cases_map[];
+    op_cases_attention[], op_cases_routing[], op_cases_loss[], op_cases_map[];
 
 /* Case i over all tables, NULL after the last. */
 const op_case *op_case_at(int i);
+
+/* Whether an input holds integers. */
+bool op_in_counts(const op_in *in);
+
+/* The op that a case names. */
+const fv_op *op_case_op(const op_case *c);
 
 /* Elements of an input for a number of samples; shape gets its shape. */
 int64_t op_in_shape(const op_in *in, int64_t samples, fv_shape *shape);

@@ -15,6 +15,13 @@ static float draw(const op_in *in, int which, int64_t i, bool round) {
     return round ? fv_bf16_to_f32(fv_bf16_from_f32(v)) : v;
 }
 
+/* Rows of an index are runs of the circle 0, 1 .. dim[rank - 2] - 1, each starting elsewhere. */
+static int32_t integer(const op_in *in, int64_t i) {
+    if (in->kind == OP_LABELS) return (int32_t)(7 * i % in->dim[1]);
+    const int64_t row = i / in->dim[in->rank - 1], column = i % in->dim[in->rank - 1];
+    return (int32_t)((row * row + 2 * row + column) % in->dim[in->rank - 2]);
+}
+
 static fv_status make_input(op_data *d, int k) {
     const op_in *in = &d->c->in[k];
     fv_shape shape;
@@ -30,15 +37,15 @@ static fv_status make_input(op_data *d, int k) {
         return FV_OK;
     }
     fv_tensor *t = &d->in[k];
-    *t = (fv_tensor){.dtype = in->kind == OP_LABELS ? FV_I32 : (round ? FV_BF16 : FV_F32),
+    *t = (fv_tensor){.dtype = op_in_counts(in) ? FV_I32 : (round ? FV_BF16 : FV_F32),
                      .shape = shape};
     t->data = fv_arena_alloc(&d->arena, (size_t)n, sizeof(float));
     if (!t->data) return FV_ERR_NOMEM;
     for (int64_t i = 0; i < n; i++) {
-        if (in->kind == OP_LABELS) {
-            const int32_t label = (int32_t)(7 * i % in->dim[1]);
-            ((int32_t *)t->data)[i] = label;
-            d->in64[k][i] = (double)label;
+        if (op_in_counts(in)) {
+            const int32_t number = integer(in, i);
+            ((int32_t *)t->data)[i] = number;
+            d->in64[k][i] = (double)number;
         } else {
             fv_tensor_set(t, i, draw(in, k, i, round));
             d->in64[k][i] = (double)fv_tensor_get(t, i);
@@ -72,7 +79,7 @@ static fv_var *apply(op_data *d, fv_tape *tape, int64_t first, int64_t count,
         const int64_t per_sample = d->numel[k] / d->samples;
         t.data = (char *)t.data + (size_t)(first * per_sample) * fv_dtype_bytes(t.dtype);
         t.shape.dim[0] = count;
-        in[k] = fv_input(tape, &t, d->c->in[k].kind != OP_LABELS);
+        in[k] = fv_input(tape, &t, !op_in_counts(&d->c->in[k]));
     }
     return d->c->build(in);
 }
@@ -168,7 +175,7 @@ static fv_var *read_again(const op_data *d, fv_var *y, fv_var *const in[], bool 
     int n = 1;
 
     for (int k = 0; inputs && k < d->c->n_in && n < FV_MAX_INPUTS; k++) {
-        if (d->param[k] || d->c->in[k].kind == OP_LABELS) continue;
+        if (d->param[k] || op_in_counts(&d->c->in[k])) continue;
         attr.index[n] = k;
         all[n++] = in[k];
     }
@@ -177,7 +184,7 @@ static fv_var *read_again(const op_data *d, fv_var *y, fv_var *const in[], bool 
 
 /* ---- gradients ---- */
 
-/* 0xff bytes are NaN in any float type; labels become 0. */
+/* 0xff bytes are NaN in any float type; integers become 0. */
 static void scribble(const fv_var *y, uint32_t which) {
     for (int i = 0; i < y->op->arity; i++) {
         if (!(which & FV_READS_IN(i)) || !y->in[i]) continue;
@@ -196,13 +203,14 @@ static void scribble(const fv_var *y, uint32_t which) {
 static void take(op_data *d, const op_settings *s, fv_var *const in[], const fv_var *y,
                  int64_t first, int64_t count, op_result *out) {
     const int64_t y_per = d->n_y / d->samples;
+    const float none = y->in[0]->op->constant ? 0.0f : NAN; /* a choice gives no gradient */
 
     memcpy(out->y + first * y_per, y->data, (size_t)(count * y_per) * sizeof(float));
     for (int k = 0; k < d->c->n_in; k++) {
         const int64_t per = d->numel[k] / d->samples;
         if (d->param[k] || !out->dx[k]) continue;
         for (int64_t i = 0; i < count * per; i++) {
-            const float g = in[k]->grad.data ? fv_tensor_get(&in[k]->grad, i) : NAN;
+            const float g = in[k]->grad.data ? fv_tensor_get(&in[k]->grad, i) : none;
             out->dx[k][first * per + i] = s->add ? g - op_first_gradient(k, i) : g;
         }
     }
@@ -246,7 +254,7 @@ fv_status op_run(op_data *d, const op_settings *s, op_result *out) {
     for (int l = 0; status == FV_OK && l < levels; l++)
         status = fv_params_slab_create(&d->params, &partial[l]);
     for (int k = 0; status == FV_OK && s->mode != FV_INFER && k < d->c->n_in; k++) {
-        if (d->c->in[k].kind == OP_LABELS || (d->param[k] && s->mode != FV_TRAIN)) continue;
+        if (op_in_counts(&d->c->in[k]) || (d->param[k] && s->mode != FV_TRAIN)) continue;
         out->dx[k] = fv_arena_calloc(&d->arena, (size_t)d->numel[k], sizeof(float));
         if (!out->dx[k]) status = FV_ERR_NOMEM;
     }
@@ -292,7 +300,7 @@ fv_status op_run_relevance(op_data *d, const fv_rule *rule, op_relevance *out) {
         if (!out->ledger.sink[s]) return FV_ERR_NOMEM;
     }
     for (int k = 0; k < d->c->n_in; k++) {
-        if (d->param[k] || d->c->in[k].kind == OP_LABELS) continue;
+        if (d->param[k] || op_in_counts(&d->c->in[k])) continue;
         out->rx[k] = fv_arena_calloc(&d->arena, (size_t)d->numel[k], sizeof(float));
         if (!out->rx[k]) return FV_ERR_NOMEM;
     }
