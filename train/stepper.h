@@ -2,9 +2,9 @@
  * and the optimiser.
  *
  * The effective batch is executed in passes of whole gradient chunks (core/tree.h), so that its result
- * has the same bits for every split into passes.  Parameters change in fv_stepper_commit only, after
- * every loss and the gradient are known to be finite; a failed update leaves no trace.  After the
- * first two updates nothing is allocated. */
+ * has the same bits for every split into passes (batch norms aside, whose statistics are those of a
+ * pass).  Parameters change in fv_stepper_commit only, after every loss and the gradient are known to be
+ * finite; a failed update leaves no trace.  After the first two updates nothing is allocated. */
 #ifndef FV_TRAIN_STEPPER_H
 #define FV_TRAIN_STEPPER_H
 

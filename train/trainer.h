@@ -8,8 +8,10 @@
  *
  * The effective batch (batch_size x grad_accum_steps) is the unit of everything: sample order, random
  * numbers, loss and gradient belong to positions in it, so that neither its split into steps nor
- * threads nor loader threads change a bit of the result.  A run that was killed at any moment and is
- * resumed ends with the same files as one that was not; wall times (time_*, perf_*) aside.
+ * threads nor loader threads change a bit of the result.  Batch norms take their statistics from each
+ * step, as in PyTorch: for their models the split matters, and is kept when a run is resumed.  A run that
+ * was killed at any moment and is resumed ends with the same files as one that was not; wall times
+ * (time_*, perf_*) aside.
  *
  * The run folder holds config.yaml, run.json, summary.csv, log.jsonl and the checkpoint folders with
  * the links `last` and `best` (core/checkpoint.h). */
