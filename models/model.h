@@ -16,6 +16,7 @@ typedef struct fv_model_input {
     float mean[3], std[3];
     const char *interpolation; /* "bicubic" or "bilinear" */
     double crop_pct;           /* shorter side = floor(size / crop_pct) before the centre crop */
+    bool any_size;             /* no parameter depends on the image's size */
 } fv_model_input;
 
 /* How a model is asked for.  Zero means the variant's own value. */
@@ -53,7 +54,8 @@ struct fv_model {
     fv_model_input input;
     int64_t num_classes;
     int64_t num_features; /* width of the classifier's input */
-    int64_t tokens;       /* rows per sample of the widest matrix products */
+    int64_t tokens;       /* rows per sample that gradient chunks count: of the widest matrix
+                             products; in a pyramid of maps, of the stage before the last */
     int64_t grid_h, grid_w,
         prefix_tokens; /* layout of token tensors: prefix first, then the grid */
     double drop_path;

@@ -55,7 +55,7 @@ static fv_status choose_name(opening *o) {
 
 /* Rows of the classifier. */
 static int64_t classes_of_weights(const fv_safetensors *st) {
-    static const char *const names[] = {"head.weight", "head.fc.weight"};
+    static const char *const names[] = {"head.weight", "head.fc.weight", "fc.weight"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const fv_safetensors_entry *e = fv_safetensors_find(st, names[i]);

@@ -48,7 +48,7 @@ static fv_value *pretrained_cfg(const fv_model *model, fv_arena *arena) {
 
     fv_value_set(arena, cfg, "num_classes", fv_value_int(arena, model->num_classes));
     fv_value_set(arena, cfg, "input_size", size_of(arena, in));
-    fv_value_set(arena, cfg, "fixed_input_size", fv_value_bool(arena, true));
+    fv_value_set(arena, cfg, "fixed_input_size", fv_value_bool(arena, !in->any_size));
     fv_value_set(arena, cfg, "interpolation", fv_value_string(arena, in->interpolation));
     fv_value_set(arena, cfg, "crop_pct", fv_value_real(arena, in->crop_pct));
     fv_value_set(arena, cfg, "crop_mode", fv_value_string(arena, "center"));
