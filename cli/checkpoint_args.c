@@ -1,6 +1,9 @@
 #include "cli/checkpoint_args.h"
 
-#include <stddef.h>
+#include "cli/print.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 
 static fv_status make_preprocess(const fv_settings *s, const fv_model_input *input,
                                  fv_preprocess *out) {
@@ -16,23 +19,37 @@ static fv_status make_preprocess(const fv_settings *s, const fv_model_input *inp
     return fv_preprocess_check(out);
 }
 
+static void tell(const fv_settings *s, const fv_load_report *r) {
+    char text[1024];
+
+    if (!r->foreign && !r->prefix[0] && !r->tensors.reshaped.count) return;
+    snprintf(text, sizeof text,
+             "%s: %" PRId64 " tensors read by %s%s%s, %" PRId64 " of them reshaped", r->weights,
+             r->tensors.read, r->whose, r->prefix[0] ? " behind " : "", r->prefix,
+             r->tensors.reshaped.count);
+    fv_print_message(FV_REPORT_INFO, text, fv_print_colored(s->color));
+}
+
 fv_status fv_checkpoint_args_open(const fv_settings *s, const char *path, bool bf16,
                                   fv_loaded *out) {
+    *out = (fv_loaded){0};
     const fv_model_overrides overrides = {
         .config = {.name = s->model[0] ? s->model : NULL,
                    .kwargs = s->model_kwargs,
                    .img_size = s->img_size,
                    .bf16 = bf16},
         .use_ema = s->use_ema,
+        .report = &out->report,
     };
 
-    *out = (fv_loaded){0};
     FV_TRY(fv_model_open(path, &overrides, false, &out->model, &out->meta));
+    tell(s, &out->report);
     return make_preprocess(s, &out->model->input, &out->preprocess);
 }
 
 void fv_checkpoint_args_close(fv_loaded *loaded) {
     fv_model_destroy(loaded->model);
     fv_model_meta_destroy(&loaded->meta);
+    fv_load_report_destroy(&loaded->report);
     *loaded = (fv_loaded){0};
 }

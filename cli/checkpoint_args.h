@@ -11,10 +11,12 @@ typedef struct fv_loaded {
     fv_model *model;
     fv_model_meta meta;
     fv_preprocess preprocess; /* the model's, with what the options change */
+    fv_load_report report;    /* filled on errors too */
 } fv_loaded;
 
 /* Errors as fv_model_open; FV_ERR_CONFIG for options that do not fit.  bf16: keep a bf16 copy of the
- * weights.  End with fv_checkpoint_args_close, also after a failure. */
+ * weights.  A line on stderr tells when names or shapes of the file are not our own.  End with
+ * fv_checkpoint_args_close, also after a failure. */
 fv_status fv_checkpoint_args_open(const fv_settings *settings, const char *path, bool bf16,
                                   fv_loaded *out);
 void fv_checkpoint_args_close(fv_loaded *loaded); /* a zeroed one is fine */

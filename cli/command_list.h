@@ -9,6 +9,7 @@
     X(explain)             \
     X(bench)               \
     X(data)                \
+    X(convert)             \
     X(models)              \
     X(summary)             \
     X(options)             \

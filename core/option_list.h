@@ -39,17 +39,19 @@
     INT(val, 500, 2, 10000000, SYNTH, "validation images of a synthetic set")                        \
     BOOL(force, false, SYNTH | NOT_SAVED, "replace a synthetic set of other parameters")             \
     /* model */                                                                                      \
-    STRING(model, "", NULL, TRAIN | CKPT | BENCH | SUMMARY,                                          \
+    STRING(model, "", NULL, TRAIN | CKPT | BENCH | SUMMARY | CONVERT,                                \
            "model name, see 'fovea models'; checkpoints know theirs (timm: resnet50)")               \
-    MAP(model_kwargs, TRAIN | CKPT | BENCH | SUMMARY,                                                \
+    MAP(model_kwargs, TRAIN | CKPT | BENCH | SUMMARY | CONVERT,                                      \
         "constructor arguments, e.g. depth=6 num_heads=3")                                           \
     MAP(attention, TRAIN | BENCH | SUMMARY, "token mixer, e.g. kind=mhsa heads=6")                   \
     MAP(pool, TRAIN | BENCH | SUMMARY, "head pooling, e.g. kind=cls")                                \
     MAP(pos, TRAIN | BENCH | SUMMARY, "position embedding, e.g. kind=none")                          \
     INT(num_classes, 0, 0, 1000000, TRAIN | BENCH | SUMMARY, "classes (0 = from the data)")          \
-    INT(img_size, 0, 0, 16384, TRAIN | CKPT | BENCH | SUMMARY, "image side in pixels (0 = model's)") \
+    INT(img_size, 0, 0, 16384, TRAIN | CKPT | BENCH | SUMMARY | CONVERT,                             \
+        "image side in pixels (0 = model's)")                                                        \
     STRING(initial_checkpoint, "", NULL, TRAIN, "weights to start from")                             \
-    BOOL(use_ema, false, CKPT, "use the averaged weights of the checkpoint")                         \
+    BOOL(use_ema, false, CKPT | CONVERT, "use the averaged weights of the checkpoint")               \
+    STRING(to, "timm", NULL, CONVERT, "names to write: timm, authors, transformers")                 \
     /* batches and length */                                                                         \
     INT(batch_size, 128, 1, 65536, TRAIN | EVAL | FAITHFUL | ANALYZE | BENCH, "images per step")     \
     INT(validation_batch_size, 0, 0, 65536, TRAIN, "images per evaluation step (0 = batch_size)")    \

@@ -120,6 +120,34 @@ typedef enum fv_params_which { FV_PARAMS_ALL, FV_PARAMS_TRAINABLE } fv_params_wh
  * shape, and no value has changed.  Refreshes the bf16 copy. */
 fv_status fv_params_load(fv_params *params, const fv_safetensors *st);
 
+/* Where a file with other names holds a parameter: one tensor, or up to FV_PARAM_PARTS equal ones that
+ * make it up one behind the other along axis 0 (query, key and value). */
+#define FV_PARAM_PARTS 3
+typedef struct fv_param_source {
+    const char *part[FV_PARAM_PARTS];
+    int n;
+} fv_param_source;
+
+typedef struct fv_name_list {
+    const char **name; /* [count], fit for a line of text */
+    int64_t count;
+} fv_name_list;
+
+/* How a list and a file agree; names are the file's. */
+typedef struct fv_param_report {
+    int64_t read; /* tensors of the file that belong to the list */
+    fv_name_list missing, unexpected;
+    fv_name_list unfit;    /* "head.weight: 10x64, not 7x64" */
+    fv_name_list reshaped; /* "head.weight: 10x64x1x1 to 10x64": read as they are */
+} fv_param_report;
+
+/* fv_params_load with source[i] for params->item[i] (NULL: own names), which also takes a matrix
+ * [out,in] for a kernel [out,c,h,w] with as many values, and the other way round.  The report (may be
+ * NULL) is filled on success and on FV_ERR_SHAPE, with its texts in arena. */
+fv_status fv_params_load_from(fv_params *params, const fv_safetensors *st,
+                              const fv_param_source *source, fv_arena *arena,
+                              fv_param_report *report);
+
 /* Reads a slab whose tensors are called prefix + name ("exp_avg." + ...).  Missing ones and other
  * shapes are errors as above; other tensors of the file are not looked at. */
 fv_status fv_params_slab_load(const fv_params *params, fv_params_which which, const char *prefix,

@@ -1,3 +1,4 @@
+/* param_file.c - the values of a parameter list from and to files. */
 #include "core/param.h"
 
 #include <inttypes.h>
@@ -8,49 +9,58 @@
 /* How many names of a kind a message spells out. */
 #define NAMED 3
 
-/* One kind of disagreement between a list and a file. */
-typedef struct complaint {
-    int64_t count;
-    char names[300]; /* the first few */
-    size_t used;
-} complaint;
+/* ---- what fits ---- */
 
-typedef struct comparison {
-    complaint missing, unexpected, unfit;
-} comparison;
+/* A parameter list being compared with a file. */
+typedef struct matching {
+    const fv_params *params;
+    fv_params_which which;
+    const char *prefix;
+    const fv_safetensors *st;
+    const fv_param_source *source; /* NULL: everything has its own name */
+    fv_arena *arena;
+    fv_param_report *report;
+    const fv_safetensors_entry **entry; /* [count * FV_PARAM_PARTS]; NULL: not read */
+    bool *used;                         /* per tensor of the file */
+} matching;
 
-static void complain(complaint *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void note(matching *m, fv_name_list *list, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
-static void complain(complaint *c, const char *format, ...) {
-    char one[96];
+/* Appends a text; one that memory does not reach for is counted all the same. */
+static void note(matching *m, fv_name_list *list, const char *format, ...) {
+    char one[512];
     va_list args;
 
-    if (c->count++ >= NAMED) return;
     va_start(args, format);
     vsnprintf(one, sizeof one, format, args);
     va_end(args);
     for (char *s = one; *s; s++) /* names may come from a hostile file */
         if ((unsigned char)*s < 0x20 || *s == 0x7f) *s = '?';
-    _Static_assert(sizeof c->names > NAMED * (sizeof one + 1), "the names fit");
-    c->used += (size_t)snprintf(c->names + c->used, sizeof c->names - c->used, "%s%s",
-                                c->count > 1 ? ", " : "", one);
+    const char *copy = fv_arena_strdup(m->arena, one);
+    list->name[list->count++] = copy ? copy : "?";
 }
 
-static void append_complaint(const complaint *c, const char *kind, char *text, size_t n_text) {
-    const size_t used = strlen(text);
-    if (c->count)
-        snprintf(text + used, n_text - used, "%s%" PRId64 " %s (%s%s)", used ? "; " : "", c->count,
-                 kind, c->names, c->count > NAMED ? ", ..." : "");
+static void append_list(const fv_name_list *list, const char *kind, char *text, size_t n_text) {
+    size_t used = strlen(text);
+
+    if (!list->count) return;
+    used += (size_t)snprintf(text + used, n_text - used, "%s%" PRId64 " %s (", used ? "; " : "",
+                             list->count, kind);
+    for (int64_t i = 0; i < list->count && i < NAMED; i++)
+        used +=
+            (size_t)snprintf(text + used, n_text - used, "%s%.95s", i ? ", " : "", list->name[i]);
+    snprintf(text + used, n_text - used, "%s)", list->count > NAMED ? ", ..." : "");
 }
 
-static fv_status verdict(const comparison *c, const fv_safetensors *st) {
-    char text[960] = "";
+static fv_status verdict(const matching *m) {
+    char text[1024] = "";
 
-    append_complaint(&c->missing, "missing", text, sizeof text);
-    append_complaint(&c->unexpected, "unexpected", text, sizeof text);
-    append_complaint(&c->unfit, "of another shape or type", text, sizeof text);
+    append_list(&m->report->missing, "missing", text, sizeof text);
+    append_list(&m->report->unexpected, "unexpected", text, sizeof text);
+    append_list(&m->report->unfit, "of another shape or type", text, sizeof text);
     if (!text[0]) return FV_OK;
-    return FV_FAIL(FV_ERR_SHAPE, "%s does not fit the model: %s", fv_safetensors_path(st), text);
+    return FV_FAIL(FV_ERR_SHAPE, "%s does not fit the model: %s", fv_safetensors_path(m->st), text);
 }
 
 static bool takes_part(const fv_param *p, fv_params_which which) {
@@ -64,70 +74,144 @@ static bool type_fits(const fv_param *p, fv_dtype dtype) {
     return real || (is_counter(p) && dtype == FV_I64);
 }
 
-/* The entries of st that belong to the parameters, in their order (NULL: takes no part, or a counter
- * that is not there), or one error that names what does not fit. */
-static fv_status match(const fv_params *params, fv_params_which which, const char *prefix,
-                       const fv_safetensors *st, bool exact, fv_arena *arena,
-                       const fv_safetensors_entry ***out) {
-    comparison c = {0};
-    char has[FV_SHAPE_TEXT], wants[FV_SHAPE_TEXT];
-    const fv_safetensors_entry **entry =
-        fv_arena_calloc(arena, (size_t)params->count, sizeof(fv_safetensors_entry *));
-
-    if (!entry) return FV_ERR_NOMEM;
-    for (int64_t i = 0; i < params->count; i++) {
-        const fv_param *p = params->item[i];
-        const char *name = *prefix ? fv_arena_printf(arena, "%s%s", prefix, p->name) : p->name;
-        if (!name) return FV_ERR_NOMEM;
-        if (!takes_part(p, which)) continue;
-        const fv_safetensors_entry *e = entry[i] = fv_safetensors_find(st, name);
-        if (!e && !is_counter(p)) complain(&c.missing, "%s", name);
-        if (!e) continue;
-        if (!fv_shape_equal(&e->shape, &p->shape))
-            complain(&c.unfit, "%s: %s, not %s", name, fv_shape_text(&e->shape, has),
-                     fv_shape_text(&p->shape, wants));
-        else if (!type_fits(p, e->dtype))
-            complain(&c.unfit, "%s: %s", name, fv_dtype_name(e->dtype));
-    }
-    for (int64_t i = 0; exact && i < fv_safetensors_count(st); i++) {
-        const char *name = fv_safetensors_at(st, i)->name;
-        if (!fv_params_find(params, name)) complain(&c.unexpected, "%s", name);
-    }
-    *out = entry;
-    return verdict(&c, st);
+/* Does a matrix [out,in] stand for a kernel [out,c,h,w] with chw = in, or the other way round? */
+static bool same_matrix(const fv_shape *a, const fv_shape *b) {
+    const bool kernel = (a->rank == 2 && b->rank == 4) || (a->rank == 4 && b->rank == 2);
+    return kernel && a->dim[0] == b->dim[0] && fv_shape_numel(a) == fv_shape_numel(b);
 }
 
-static fv_status load_slab(const fv_params *params, fv_params_which which, const char *prefix,
-                           const fv_safetensors *st, bool exact, const fv_param_slab *slab) {
-    fv_arena arena = {0};
-    const fv_safetensors_entry **entry = NULL;
+static void match_entry(matching *m, const fv_param *p, const char *name, int n_parts,
+                        const fv_safetensors_entry **entry) {
+    char has[FV_SHAPE_TEXT], wants[FV_SHAPE_TEXT];
+    const fv_safetensors_entry *e = fv_safetensors_find(m->st, name);
+    fv_shape shape = p->shape;
 
-    fv_status status = match(params, which, prefix, st, exact, &arena, &entry);
-    for (int64_t i = 0; i < params->count && status == FV_OK; i++) {
-        float *to = fv_param_slab_at(params, slab, params->item[i]);
-        if (!entry[i]) continue;
-        if (entry[i]->dtype != FV_I64) {
-            status = fv_safetensors_read_f32(st, entry[i], to);
-            continue;
-        }
-        int64_t *counters = fv_arena_alloc(&arena, (size_t)entry[i]->numel, sizeof *counters);
-        status = counters ? fv_safetensors_read_i64(st, entry[i], counters) : FV_ERR_NOMEM;
-        for (int64_t j = 0; j < entry[i]->numel && status == FV_OK; j++) to[j] = (float)counters[j];
+    if (n_parts > 1) shape.dim[0] = shape.dim[0] % n_parts ? -1 : shape.dim[0] / n_parts;
+    if (!e) {
+        if (!is_counter(p)) note(m, &m->report->missing, "%s", name);
+        return;
     }
+    m->used[e - fv_safetensors_at(m->st, 0)] = true;
+    fv_shape_text(&e->shape, has);
+    fv_shape_text(&shape, wants);
+    if (!type_fits(p, e->dtype))
+        note(m, &m->report->unfit, "%s: %s", name, fv_dtype_name(e->dtype));
+    else if (fv_shape_equal(&e->shape, &shape))
+        *entry = e;
+    else if (m->source && same_matrix(&e->shape, &shape)) {
+        note(m, &m->report->reshaped, "%s: %s to %s", name, has, wants);
+        *entry = e;
+    } else
+        note(m, &m->report->unfit, "%s: %s, not %s", name, has, wants);
+}
+
+static fv_status open_list(fv_name_list *list, fv_arena *arena, int64_t capacity) {
+    *list = (fv_name_list){.name = fv_arena_alloc(arena, (size_t)capacity + 1, sizeof(char *))};
+    return list->name ? FV_OK : FV_ERR_NOMEM;
+}
+
+static fv_status open_report(matching *m) {
+    const int64_t ours = m->params->count * FV_PARAM_PARTS, theirs = fv_safetensors_count(m->st);
+
+    FV_TRY(open_list(&m->report->missing, m->arena, ours));
+    FV_TRY(open_list(&m->report->unexpected, m->arena, theirs));
+    FV_TRY(open_list(&m->report->unfit, m->arena, ours));
+    FV_TRY(open_list(&m->report->reshaped, m->arena, ours));
+    m->entry = fv_arena_calloc(m->arena, (size_t)ours + 1, sizeof(fv_safetensors_entry *));
+    m->used = fv_arena_calloc(m->arena, (size_t)theirs + 1, sizeof *m->used);
+    return m->entry && m->used ? FV_OK : FV_ERR_NOMEM;
+}
+
+/* Finds the tensors of st that belong to the parameters, or one error that names what does not fit.
+ * exact: tensors that belong to none are errors too. */
+static fv_status match(matching *m, bool exact) {
+    FV_TRY(open_report(m));
+    for (int64_t i = 0; i < m->params->count; i++) {
+        const fv_param *p = m->params->item[i];
+        const fv_param_source own = {.part = {p->name}, .n = 1};
+        const fv_param_source *source = m->source ? &m->source[i] : &own;
+        if (!takes_part(p, m->which)) continue;
+        for (int k = 0; k < source->n; k++) {
+            const char *name = source->part[k];
+            if (*m->prefix) name = fv_arena_printf(m->arena, "%s%s", m->prefix, name);
+            if (!name) return FV_ERR_NOMEM;
+            match_entry(m, p, name, source->n, &m->entry[i * FV_PARAM_PARTS + k]);
+        }
+    }
+    for (int64_t i = 0; i < fv_safetensors_count(m->st); i++) {
+        m->report->read += m->used[i];
+        if (exact && !m->used[i])
+            note(m, &m->report->unexpected, "%s", fv_safetensors_at(m->st, i)->name);
+    }
+    return verdict(m);
+}
+
+/* ---- reading ---- */
+
+static fv_status read_entry(const matching *m, const fv_safetensors_entry *e, float *to) {
+    if (e->dtype != FV_I64) return fv_safetensors_read_f32(m->st, e, to);
+    int64_t *counters = fv_arena_alloc(m->arena, (size_t)e->numel, sizeof *counters);
+    if (!counters) return FV_ERR_NOMEM;
+    FV_TRY(fv_safetensors_read_i64(m->st, e, counters));
+    for (int64_t j = 0; j < e->numel; j++) to[j] = (float)counters[j];
+    return FV_OK;
+}
+
+/* The parts of each parameter one behind the other. */
+static fv_status read_all(const matching *m, const fv_param_slab *slab) {
+    for (int64_t i = 0; i < m->params->count; i++) {
+        float *to = fv_param_slab_at(m->params, slab, m->params->item[i]);
+        for (int k = 0; k < FV_PARAM_PARTS; k++) {
+            const fv_safetensors_entry *e = m->entry[i * FV_PARAM_PARTS + k];
+            if (!e) continue;
+            FV_TRY(read_entry(m, e, to));
+            to += e->numel;
+        }
+    }
+    return FV_OK;
+}
+
+static fv_status load_slab(matching *m, bool exact, const fv_param_slab *slab) {
+    fv_arena arena = {0};
+    fv_param_report report;
+
+    if (!m->arena) m->arena = &arena;
+    if (!m->report) m->report = &report;
+    *m->report = (fv_param_report){0};
+    fv_status status = match(m, exact);
+    if (status == FV_OK) status = read_all(m, slab);
     fv_arena_destroy(&arena);
     return status;
 }
 
 fv_status fv_params_load(fv_params *params, const fv_safetensors *st) {
-    FV_TRY(load_slab(params, FV_PARAMS_ALL, "", st, true, &params->value));
+    return fv_params_load_from(params, st, NULL, NULL, NULL);
+}
+
+fv_status fv_params_load_from(fv_params *params, const fv_safetensors *st,
+                              const fv_param_source *source, fv_arena *arena,
+                              fv_param_report *report) {
+    matching m = {.params = params,
+                  .which = FV_PARAMS_ALL,
+                  .prefix = "",
+                  .st = st,
+                  .source = source,
+                  .arena = arena,
+                  .report = report};
+
+    FV_TRY(load_slab(&m, true, &params->value));
     fv_params_bf16_refresh(params);
     return FV_OK;
 }
 
 fv_status fv_params_slab_load(const fv_params *params, fv_params_which which, const char *prefix,
                               const fv_safetensors *st, fv_param_slab *slab) {
-    return load_slab(params, which, prefix, st, false, slab);
+    matching m = {.params = params, .which = which, .prefix = prefix, .st = st};
+
+    return load_slab(&m, false, slab);
 }
+
+/* ---- writing ---- */
 
 /* Counters leave as integers; everything else where it is. */
 static fv_status item_tensor(const fv_param *p, float *value, fv_arena *arena, fv_tensor *out) {

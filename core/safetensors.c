@@ -212,6 +212,12 @@ static fv_status parse_header(fv_safetensors *st, const char *text, size_t n_byt
     return check_layout(st);
 }
 
+/* What torch.save writes: a zip archive, formerly a pickle of protocol 2 and up. */
+static bool is_pickle(const void *head) {
+    const uint8_t *b = head;
+    return memcmp(b, "PK\3\4", 4) == 0 || (b[0] == 0x80 && b[1] >= 2 && b[1] <= 5);
+}
+
 static fv_status read_header(fv_safetensors *st) {
     uint64_t length = 0;
     char *text = NULL;
@@ -220,7 +226,14 @@ static fv_status read_header(fv_safetensors *st) {
         return FV_FAIL(FV_ERR_FORMAT, "%s: not a safetensors file: only %" PRIu64 " bytes",
                        st->path, st->n_bytes);
     FV_TRY(read_at(st, 0, LENGTH_BYTES, &length));
-    if (length > FV_SAFETENSORS_MAX_HEADER || length > st->n_bytes - LENGTH_BYTES)
+    const bool torn = length > FV_SAFETENSORS_MAX_HEADER || length > st->n_bytes - LENGTH_BYTES;
+    if (torn && is_pickle(&length))
+        return FV_FAIL(
+            FV_ERR_UNSUPPORTED,
+            "%s: a PyTorch file (pickle), which can run code when it is read: convert it "
+            "first with safetensors.torch.save_file in Python",
+            st->path);
+    if (torn)
         return FV_FAIL(FV_ERR_FORMAT,
                        "%s: not a safetensors file, or torn: header of %" PRIu64
                        " bytes in a file of %" PRIu64,

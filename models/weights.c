@@ -53,30 +53,37 @@ static fv_status choose_name(opening *o) {
                    o->meta->weights);
 }
 
-/* Rows of the classifier. */
-static int64_t classes_of_weights(const fv_safetensors *st) {
-    static const char *const names[] = {"head.weight", "head.fc.weight", "fc.weight"};
+/* The number of classes of a file that does not say it: the rows of its classifier. */
+static fv_status count_classes(opening *o) {
+    fv_arena arena = {0};
+    fv_model *model = NULL;
+    fv_tensor_names names;
 
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const fv_safetensors_entry *e = fv_safetensors_find(st, names[i]);
-        if (e && e->shape.rank == 2) return e->shape.dim[0];
+    fv_status status = fv_model_describe(&o->config, &model);
+    if (status == FV_OK) status = fv_tensor_names_choose(model, o->st, &arena, &names);
+    if (status == FV_OK) {
+        const char *weight = fv_arena_printf(&arena, "%s.weight", model->classifiers[0]);
+        const fv_safetensors_entry *e =
+            weight ? fv_tensor_names_find(&names, model, o->st, weight) : NULL;
+        if (e && e->shape.rank >= 2) o->config.num_classes = e->shape.dim[0];
+        if (!weight) status = FV_ERR_NOMEM;
     }
-    return 0;
+    fv_model_destroy(model);
+    fv_arena_destroy(&arena);
+    return status;
 }
 
 static fv_status choose_sizes(opening *o) {
     fv_value *config = o->meta->config;
     int64_t size[3] = {0}, count = 0;
 
-    if (!o->config.num_classes) {
+    if (!o->config.num_classes)
         FV_TRY(fv_value_get_int(config, "num_classes", 0, INT32_MAX, &o->config.num_classes));
-        if (!o->config.num_classes) o->config.num_classes = classes_of_weights(o->st);
-    }
     if (!o->config.img_size && !fv_value_find(o->config.kwargs, "img_size")) {
         FV_TRY(fv_value_get_ints(o->pretrained, "input_size", 1, 16384, 3, size, &count));
         if (count == 3 && size[1] == size[2]) o->config.img_size = size[1];
     }
-    return FV_OK;
+    return o->config.num_classes ? FV_OK : count_classes(o);
 }
 
 static void choose_group(opening *o, const char *key, const fv_value **group) {
@@ -158,18 +165,49 @@ static fv_status read_labels(opening *o, const fv_model *model) {
 
 /* ---- values ---- */
 
-static fv_status load_values(const opening *o, fv_model *model) {
+static fv_status check_positions(const fv_model *model, const fv_tensor_names *names,
+                                 const fv_safetensors *st) {
     const fv_param *pos = fv_params_find(&model->params, "pos_embed");
-    const fv_safetensors_entry *stored = fv_safetensors_find(o->st, "pos_embed");
+    const fv_safetensors_entry *stored = fv_tensor_names_find(names, model, st, "pos_embed");
 
-    if (pos && stored && stored->shape.rank == 3 && pos->shape.dim[2] == stored->shape.dim[2] &&
-        pos->shape.dim[1] != stored->shape.dim[1])
-        return FV_FAIL(FV_ERR_UNSUPPORTED,
-                       "%s: its positions are for %" PRId64 " tokens, but an image of %" PRId64
-                       "x%" PRId64 " px has %" PRId64 ": use the size it was trained with",
-                       o->meta->weights, stored->shape.dim[1], model->input.height,
-                       model->input.width, pos->shape.dim[1]);
-    return fv_params_load(&model->params, o->st);
+    if (!pos || !stored || stored->shape.rank != 3 || pos->shape.dim[2] != stored->shape.dim[2] ||
+        pos->shape.dim[1] == stored->shape.dim[1])
+        return FV_OK;
+    return FV_FAIL(FV_ERR_UNSUPPORTED,
+                   "%s: its positions are for %" PRId64 " tokens, but an image of %" PRId64
+                   "x%" PRId64 " px has %" PRId64 ": use the size it was trained with",
+                   fv_safetensors_path(st), stored->shape.dim[1], model->input.height,
+                   model->input.width, pos->shape.dim[1]);
+}
+
+static fv_status load_values(fv_model *model, const fv_safetensors *st, fv_load_report *report) {
+    fv_tensor_names names;
+
+    FV_TRY(fv_tensor_names_choose(model, st, &report->arena, &names));
+    report->weights = fv_arena_strdup(&report->arena, fv_safetensors_path(st));
+    report->whose = names.naming->whose;
+    report->prefix = names.prefix;
+    report->foreign = names.naming != &fv_naming_timm;
+    FV_TRY(check_positions(model, &names, st));
+    const fv_status status =
+        fv_params_load_from(&model->params, st, names.source, &report->arena, &report->tensors);
+    if (status != FV_ERR_SHAPE || (!report->foreign && !report->prefix[0])) return status;
+    return fv_error_context(status, "by %s%s%s%s", report->whose,
+                            report->prefix[0] ? " behind '" : "", report->prefix,
+                            report->prefix[0] ? "'" : "");
+}
+
+fv_status fv_model_load_values(fv_model *model, const fv_safetensors *st, fv_load_report *report) {
+    fv_load_report own = {0};
+    const fv_status status = load_values(model, st, report ? report : &own);
+
+    fv_load_report_destroy(&own);
+    return status;
+}
+
+void fv_load_report_destroy(fv_load_report *report) {
+    fv_arena_destroy(&report->arena);
+    *report = (fv_load_report){0};
 }
 
 static fv_status open_model(opening *o, const char *path, bool want_grad, fv_model **out) {
@@ -187,7 +225,8 @@ static fv_status open_model(opening *o, const char *path, bool want_grad, fv_mod
     if (status == FV_ERR_CONFIG && o->of_file) /* the file's fault, not the caller's */
         status = fv_error_context(FV_ERR_FORMAT, "%s", meta->files.config);
     if (status == FV_OK) status = read_labels(o, *out);
-    return status == FV_OK ? load_values(o, *out) : status;
+    if (status == FV_OK) status = fv_model_load_values(*out, o->st, o->overrides->report);
+    return status;
 }
 
 fv_status fv_model_open(const char *path, const fv_model_overrides *overrides, bool want_grad,

@@ -10,10 +10,23 @@
 
 #include "core/checkpoint.h"
 #include "models/model.h"
+#include "models/names.h"
+
+/* Which names a weights file uses and how its tensors fit.  End with fv_load_report_destroy. */
+typedef struct fv_load_report {
+    fv_arena arena;      /* holds everything below */
+    const char *weights; /* path of the file */
+    const char *whose;   /* "timm's names" */
+    const char *prefix;  /* in front of all names of the file, "" when none */
+    bool foreign;        /* not our own names */
+    fv_param_report tensors;
+} fv_load_report;
+void fv_load_report_destroy(fv_load_report *report); /* a zeroed one is fine */
 
 typedef struct fv_model_overrides {
     fv_model_config config; /* what is not zero goes before what the file says */
     bool use_ema;           /* read model_ema.safetensors */
+    fv_load_report *report; /* zeroed; filled as far as it comes, also on errors.  May be NULL */
 } fv_model_overrides;
 
 /* What else the files say; independent of the model's life. */
@@ -25,6 +38,11 @@ typedef struct fv_model_meta {
     const char *const *label_names; /* [n_labels] class names, NULL when unknown */
     int64_t n_labels;               /* 0 or the model's num_classes */
 } fv_model_meta;
+
+/* Reads the values of a model from an open weights file: our names, or those of a table in names.h.
+ * report may be NULL.  Errors: FV_ERR_SHAPE naming what is missing, unexpected or of another shape;
+ * FV_ERR_UNSUPPORTED (positions of another resolution). */
+fv_status fv_model_load_values(fv_model *model, const fv_safetensors *st, fv_load_report *report);
 
 /* Builds the model that path holds and reads its values.  The weights file's header is judged before
  * anything else.  A bare file does not say what it is: overrides->config.name must; its number of
@@ -47,5 +65,9 @@ fv_status fv_model_config_json(const fv_model *model, const char *const *label_n
 /* Writes model.safetensors and config.json into a folder, which is created when needed: what
  * fv_model_open reads back to the same bits. */
 fv_status fv_model_save(const fv_model *model, const char *const *label_names, const char *folder);
+
+/* The same with the tensors called as a naming of the model's family does (fv_tensor_names_called). */
+fv_status fv_model_save_named(const fv_model *model, const char *const *label_names,
+                              const fv_tensor_names *names, const char *folder);
 
 #endif

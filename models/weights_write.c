@@ -93,14 +93,55 @@ fv_status fv_model_config_json(const fv_model *model, const char *const *label_n
     return map ? fv_json_write(map, FV_JSON_INDENT, arena, text) : FV_ERR_NOMEM;
 }
 
+/* The values as a naming calls them; parts of a parameter are ranges of its rows. */
+static fv_status name_items(const fv_model *model, const fv_tensor_names *names, fv_arena *arena,
+                            fv_safetensors_item **out, int64_t *n_out) {
+    const fv_params *params = &model->params;
+    const size_t most = (size_t)params->count;
+    fv_safetensors_item *own = fv_arena_alloc(arena, most, sizeof *own);
+    fv_safetensors_item *items = fv_arena_alloc(arena, most * FV_PARAM_PARTS, sizeof *items);
+    int64_t n = 0;
+
+    if (!own || !items) return FV_ERR_NOMEM;
+    FV_TRY(fv_params_items(params, FV_PARAMS_ALL, &params->value, "", arena, own, &n));
+    *n_out = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const fv_param_source *source = &names->source[i];
+        fv_tensor part = own[i].tensor;
+        if (source->n > 1) part.shape.dim[0] /= source->n;
+        const size_t bytes = (size_t)fv_shape_numel(&part.shape) * fv_dtype_bytes(part.dtype);
+        for (int k = 0; k < source->n; k++) {
+            items[(*n_out)++] = (fv_safetensors_item){source->part[k], part};
+            part.data = (char *)part.data + bytes;
+        }
+    }
+    *out = items;
+    return FV_OK;
+}
+
+static fv_status save_weights(const fv_model *model, const fv_tensor_names *names, fv_arena *arena,
+                              const char *path) {
+    fv_safetensors_item *items = NULL;
+    int64_t n = 0;
+
+    if (!names) return fv_params_save(&model->params, NULL, path, NULL, 0);
+    FV_TRY(name_items(model, names, arena, &items, &n));
+    return fv_safetensors_save(path, items, n, NULL, 0);
+}
+
 fv_status fv_model_save(const fv_model *model, const char *const *label_names, const char *folder) {
+    return fv_model_save_named(model, label_names, NULL, folder);
+}
+
+fv_status fv_model_save_named(const fv_model *model, const char *const *label_names,
+                              const fv_tensor_names *names, const char *folder) {
     fv_arena arena = {0};
     char *json = NULL;
 
     const char *weights = fv_arena_printf(&arena, "%s/" FV_CHECKPOINT_WEIGHTS, folder);
     const char *config = fv_arena_printf(&arena, "%s/" FV_CHECKPOINT_CONFIG, folder);
     fv_status status = weights && config ? fv_folder_create(folder) : FV_ERR_NOMEM;
-    if (status == FV_OK) status = fv_params_save(&model->params, NULL, weights, NULL, 0);
+    if (status == FV_OK) status = save_weights(model, names, &arena, weights);
     if (status == FV_OK) status = fv_model_config_json(model, label_names, &arena, &json);
     if (status == FV_OK) status = fv_file_write(config, json, strlen(json));
     fv_arena_destroy(&arena);

@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "core/kernels/kernels.h"
 #include "core/parallel.h"
+#include "models/weights.h"
 #include "train/trainer_internal.h"
 
 #include <math.h>
@@ -67,7 +68,7 @@ static fv_status load_initial(fv_trainer *t) {
 
     FV_TRY(fv_checkpoint_resolve(t->settings->initial_checkpoint, &t->arena, &files));
     FV_TRY(fv_safetensors_open(files.weights, &st));
-    const fv_status status = fv_params_load(&t->model->params, st);
+    const fv_status status = fv_model_load_values(t->model, st, NULL);
     fv_safetensors_close(st);
     return status;
 }
