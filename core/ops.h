@@ -148,6 +148,28 @@ fv_var *fv_matmul_nt(fv_var *a, fv_var *b);
 fv_var *fv_matmul_tn(fv_var *a, fv_var *b);
 fv_var *fv_softmax(fv_var *x); /* over the last axis */
 
+/* Blocked local attention with halos (Vaswani et al. 2021).  q [B,H/s,W/s,h dk], kv [B,H,W,h (dk + dv)]
+ * with each head's keys before its values, tables height and width [2w-1,dk] (parameters): the queries of
+ * each block of b x b pixels attend to the w x w pixels around it, w = b + 2 halo, zero and not masked
+ * outside of the map -> y [B,H/s,W/s,h dv] of q's dtype,
+ *     logit[i j, y x] = dk^-1/2 q_ij . k_yx + q_ij . height[y - i + w - 1] + q_ij . width[x - j + w - 1],
+ * i and j counting queries, y and x pixels.  H and W are multiples of b, b of s.  Saves the rows'
+ * log-sum-exp; backward computes the scores again. */
+typedef struct fv_halo_args {
+    int64_t heads, block, halo;
+    int64_t stride; /* of queries; 0 stands for 1 */
+} fv_halo_args;
+fv_var *fv_attention_halo(fv_var *q, fv_var *kv, fv_var *height, fv_var *width,
+                          const fv_halo_args *args);
+
+/* The parts of its composed form. */
+/* x [B,H,W,h S] -> channels first .. first + count - 1 of each head's S in the windows around the n blocks,
+ * zero outside of the map: [B,h,n,w^2,count] */
+fv_var *fv_halo_gather(fv_var *x, int64_t block, int64_t halo, int64_t heads, int64_t first,
+                       int64_t count);
+/* q [B,h,n,bq^2,dk], tables [2w-1,dk] -> the two position terms of the logits, [B,h,n,bq^2,w^2] */
+fv_var *fv_rel_logits(fv_var *q, fv_var *height, fv_var *width, int64_t bq, int64_t w);
+
 /* Per-sample cross entropy with label smoothing s: (1-s) nll + s mean_k(-log p_k).
  * logits [B,K] f32, labels: i32 [B] in 0..K-1 -> [B] f32. */
 fv_var *fv_cross_entropy(fv_var *logits, fv_var *labels, float smoothing);

@@ -52,6 +52,32 @@ fv_status fv_halo_attention_init(fv_halo_attention *m, fv_scope scope, const fv_
     return fv_scope_param(pos, "width_rel", fv_shape_of(2, 2 * w - 1, dk), table, &m->width_rel);
 }
 
+static fv_var *project(fv_var *x, const char *path, fv_param *weight, fv_param *bias,
+                       int64_t stride) {
+    fv_tape *tape = x->tape;
+    const char *outer = fv_tape_scope(tape, path);
+    fv_var *b = bias ? fv_param_var(tape, bias) : NULL; /* [O] */
+    fv_var *y = fv_conv2d(x, fv_param_var(tape, weight), b, &(fv_conv2d_args){.stride = stride});
+
+    fv_tape_scope(tape, outer);
+    return fv_tap(y, path);
+}
+
+/* Tap "<path>.attn" in FV_EXPLAIN, where fv_attention_halo is composed. */
 fv_var *fv_halo_attention_forward(const fv_halo_attention *m, fv_var *x) {
-    return fv_tape_fail(x->tape, FV_FAIL(FV_ERR_UNSUPPORTED, "%s: not computed yet", m->path));
+    const fv_halo_args args = {.heads = m->cfg.heads,
+                               .block = m->cfg.block,
+                               .halo = m->cfg.halo,
+                               .stride = m->query_stride};
+    fv_tape *tape = x->tape;
+    const char *outer = fv_tape_scope(tape, m->path);
+
+    fv_var *q =
+        project(x, m->q_path, m->q_weight, m->q_bias, m->query_stride); /* [B,H/s,W/s,h dk] */
+    fv_var *kv = project(x, m->kv_path, m->kv_weight, m->kv_bias, 1);   /* [B,H,W,h (dk + dv)] */
+    fv_var *y = fv_attention_halo(q, kv, fv_param_var(tape, m->height_rel),
+                                  fv_param_var(tape, m->width_rel), &args); /* [B,H/s,W/s,h dv] */
+    if (m->pool_stride > 1) y = fv_avg_pool(y, m->pool_stride, m->pool_stride);
+    fv_tape_scope(tape, outer);
+    return fv_tap(y, m->path);
 }

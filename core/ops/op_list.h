@@ -14,6 +14,9 @@
     X(route)             \
     X(routed_attention)  \
     X(region_gather)     \
+    X(attention_halo)    \
+    X(halo_gather)       \
+    X(rel_logits)        \
     X(gelu)              \
     X(relu)              \
     X(silu)              \

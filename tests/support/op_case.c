@@ -4,7 +4,7 @@
 
 static const op_case *const tables[] = {op_cases_linear, op_cases_conv,      op_cases_row,
                                         op_cases_token,  op_cases_attention, op_cases_routing,
-                                        op_cases_loss,   op_cases_map};
+                                        op_cases_loss,   op_cases_map,       op_cases_halo};
 
 const op_case *op_case_at(int i) {
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)

@@ -50,7 +50,7 @@ typedef struct op_case {
 
 /* The tables, each ending with a case without op. */
 extern const op_case op_cases_linear[], op_cases_conv[], op_cases_row[], op_cases_token[],
-    op_cases_attention[], op_cases_routing[], op_cases_loss[], op_cases_map[];
+    op_cases_attention[], op_cases_routing[], op_cases_loss[], op_cases_map[], op_cases_halo[];
 
 /* Case i over all tables, NULL after the last. */
 const op_case *op_case_at(int i);
