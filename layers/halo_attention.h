@@ -11,8 +11,7 @@
 #ifndef FV_LAYERS_HALO_ATTENTION_H
 #define FV_LAYERS_HALO_ATTENTION_H
 
-#include "core/ops.h"
-#include "layers/scope.h"
+#include "layers/conv.h"
 
 typedef struct fv_halo_config {
     int64_t dim;         /* channels of x */
@@ -25,12 +24,11 @@ typedef struct fv_halo_config {
 } fv_halo_config;
 
 typedef struct fv_halo_attention {
-    const char *path, *q_path, *kv_path;
-    fv_halo_config cfg;                /* with the defaults filled in */
-    fv_param *q_weight, *q_bias;       /* [h dk,C,1,1], [h dk]; biases NULL without */
-    fv_param *kv_weight, *kv_bias;     /* [h (dk + dv),C,1,1]: per head dk keys, then dv values */
-    fv_param *height_rel, *width_rel;  /* pos_embed.*: [2w-1,dk], shared by heads and blocks */
-    int64_t query_stride, pool_stride; /* their product is cfg.stride */
+    const char *path;
+    fv_halo_config cfg;               /* with the defaults filled in */
+    fv_conv_layer q, kv;              /* 1x1: to h dk; to dk keys, then dv values of each head */
+    fv_param *height_rel, *width_rel; /* pos_embed.*: [2w-1,dk], shared by heads and blocks */
+    int64_t pool_stride;              /* times that of q is cfg.stride */
 } fv_halo_attention;
 
 /* FV_ERR_CONFIG: a size that is not positive, a width that heads do not divide, a stride above 2. */

@@ -5,6 +5,7 @@
 #include "layers/batchnorm.h"
 #include "layers/block.h"
 #include "layers/bottleneck.h"
+#include "layers/halo_attention.h"
 #include "layers/linear.h"
 #include "layers/mixer_list.h"
 #include "layers/norm.h"
@@ -35,6 +36,7 @@ typedef struct layer_case {
         fv_mixer_layer mixer;
         fv_block block;
         fv_bottleneck bottleneck;
+        fv_halo_attention halo;
     } layer;
 } layer_case;
 
@@ -174,6 +176,20 @@ static fv_var *bottleneck_forward(layer_case *c, fv_var *x) {
     return fv_bottleneck_forward(&c->layer.bottleneck, x);
 }
 
+static fv_status halo_init(layer_case *c, fv_scope scope) {
+    const fv_halo_config cfg = {.dim = c->x_shape.dim[3],
+                                .dim_out = c->y_shape.dim[3],
+                                .heads = meta_int(c, "heads"),
+                                .dim_head = meta_int(c, "dim_head"),
+                                .block = meta_int(c, "block"),
+                                .halo = meta_int(c, "halo"),
+                                .stride = meta_int(c, "stride")};
+    return fv_halo_attention_init(&c->layer.halo, scope, &cfg);
+}
+static fv_var *halo_forward(layer_case *c, fv_var *x) {
+    return fv_halo_attention_forward(&c->layer.halo, x);
+}
+
 static const layer_kind kinds[] = {
     {"linear", 0, false, linear_init, linear_forward},
     {"layernorm", 0, false, layernorm_init, layernorm_forward},
@@ -195,6 +211,11 @@ static const layer_kind kinds[] = {
     {"mha", 0, false, mha_init, mha_forward},
     {"mha_nobias", 0, false, mha_init, mha_forward},
     {"vit_block", 0, false, block_init, block_forward},
+    {"halo_8_3", MAPS, false, halo_init, halo_forward},
+    {"halo_4_1_rect", MAPS, false, halo_init, halo_forward},
+    {"halo_8_2_stride2", MAPS, false, halo_init, halo_forward},
+    {"halo_4_2_dimhead", MAPS, false, halo_init, halo_forward},
+    {"halo_7_2_avgdown", MAPS, false, halo_init, halo_forward},
 };
 
 static const layer_kind *find_kind(const char *name) {
