@@ -175,5 +175,7 @@ fv_var *fv_rel_logits(fv_var *q, fv_var *height, fv_var *width, int64_t bq, int6
 fv_var *fv_cross_entropy(fv_var *logits, fv_var *labels, float smoothing);
 /* targets f32 [B,K]: -sum_k t_k log p_k */
 fv_var *fv_soft_cross_entropy(fv_var *logits, fv_var *targets);
+/* Binary cross entropy with targets f32 [B,K] in 0..1, averaged over classes -> [B] f32. */
+fv_var *fv_bce(fv_var *logits, fv_var *targets);
 
 #endif

@@ -82,6 +82,14 @@
     REAL(clip_grad, 0, 0, FV_ANY_REAL, TRAIN, "largest gradient norm (0 = no clipping)")             \
     REAL(smoothing, 0.1, 0, 1, TRAIN, "label smoothing")                                             \
     REAL(drop_path, 0, 0, 0.999, TRAIN | BENCH, "stochastic depth rate of the last block")           \
+    REAL(mixup, 0, 0, FV_ANY_REAL, TRAIN, "mixup: alpha of the beta distribution (0 = off)")         \
+    REAL(cutmix, 0, 0, FV_ANY_REAL, TRAIN, "cutmix: alpha of the beta distribution (0 = off)")       \
+    REALS(cutmix_minmax, 2, "", 0, 1, TRAIN, "cutmix: range of the rectangle's sides, not of alpha") \
+    REAL(mixup_prob, 1, 0, 1, TRAIN, "chance that a batch is mixed")                                 \
+    REAL(mixup_switch_prob, 0.5, 0, 1, TRAIN, "chance of cutmix where mixup is on too")              \
+    INT(mixup_off_epoch, 0, 0, 1000000, TRAIN, "epoch from which nothing is mixed (0 = never)")      \
+    BOOL(bce_loss, false, TRAIN, "binary cross entropy per class instead of cross entropy")          \
+    REAL(bce_target_thresh, 0, 0, 1, TRAIN, "targets above it count as 1, others as 0 (0 = off)")    \
     BOOL(model_ema, false, TRAIN, "keep and evaluate a moving average of the weights")               \
     REAL(model_ema_decay, 0.9998, 0, 1, TRAIN, "share of the average that an update keeps")          \
     BOOL(model_ema_warmup, false, TRAIN, "a smaller decay during the first updates")                 \

@@ -17,6 +17,7 @@ typedef enum fv_rng_purpose {
     FV_RNG_DROP,    /* stochastic depth: step, sample = position in the global batch, layer */
     FV_RNG_SYNTH,   /* the synthetic data set */
     FV_RNG_TEST,
+    FV_RNG_MIX, /* mixup and cutmix: step */
 } fv_rng_purpose;
 
 typedef struct fv_rng_key {

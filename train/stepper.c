@@ -80,16 +80,28 @@ static void begin(fv_stepper *s, const fv_stepper_pass *pass) {
     fv_tape_begin(s->tape, &step);
 }
 
+/* logits [n,K] -> [n] */
+static fv_var *loss_of(const fv_stepper *s, const fv_stepper_pass *pass, fv_var *logits) {
+    const int64_t K = s->config.model->num_classes;
+    const fv_tensor labels = {pass->labels, FV_I32, fv_shape_of(1, pass->n)};
+    const fv_tensor targets = {pass->targets, FV_F32, fv_shape_of(2, pass->n, K)};
+
+    if (!pass->targets)
+        return fv_cross_entropy(logits, fv_input(s->tape, &labels, false), s->config.smoothing);
+    fv_var *t = fv_input(s->tape, &targets, false);
+    return s->config.bce ? fv_bce(logits, t) : fv_soft_cross_entropy(logits, t);
+}
+
 fv_status fv_stepper_run(fv_stepper *s, const fv_stepper_pass *pass) {
     const fv_model_input *in = &s->config.model->input;
     const fv_tensor x = {pass->pixels, FV_F32,
                          fv_shape_of(4, pass->n, in->height, in->width, (int64_t)3)};
-    const fv_tensor labels = {pass->labels, FV_I32, fv_shape_of(1, pass->n)};
 
+    if (s->config.bce && !pass->targets)
+        return FV_FAIL(FV_ERR_INTERNAL, "binary cross entropy needs targets");
     begin(s, pass);
     fv_var *logits = fv_model_forward(s->config.model, fv_input(s->tape, &x, false));
-    fv_var *loss =
-        fv_keep(fv_cross_entropy(logits, fv_input(s->tape, &labels, false), s->config.smoothing));
+    fv_var *loss = fv_keep(loss_of(s, pass, logits));
     FV_TRY(fv_tape_status(s->tape));
     float *losses = s->losses + pass->first;
     memcpy(losses, loss->data, (size_t)pass->n * sizeof *losses);

@@ -21,6 +21,7 @@ typedef struct fv_stepper_config {
     uint64_t seed;           /* of stochastic depth */
     bool bf16;
     float smoothing;  /* of the labels */
+    bool bce;         /* passes have targets, and their loss is binary cross entropy */
     double clip_grad; /* largest gradient norm; 0 = no clipping */
 } fv_stepper_config;
 
@@ -40,7 +41,8 @@ void fv_stepper_destroy(fv_stepper *stepper); /* NULL is fine */
 int64_t fv_stepper_pass_samples(const fv_stepper *stepper);
 
 /* Forward and backward of the n samples from position `first` of the effective batch on; passes come
- * in order.  index is the update's number (random keys).  pixels [n,H,W,3], labels [n].
+ * in order.  index is the update's number (random keys).  pixels [n,H,W,3], labels [n], or targets
+ * [n,classes] in their place where they are not NULL.
  * check_finite stops at the first op with a non-finite value and names it; otherwise only the losses
  * are looked at.  Errors: FV_ERR_NONFINITE, and what ops give. */
 typedef struct fv_stepper_pass {
@@ -48,6 +50,7 @@ typedef struct fv_stepper_pass {
     int64_t first, n;
     float *pixels;   /* only read */
     int32_t *labels; /* only read */
+    float *targets;  /* only read */
     bool check_finite;
 } fv_stepper_pass;
 fv_status fv_stepper_run(fv_stepper *stepper, const fv_stepper_pass *pass);

@@ -117,7 +117,9 @@ static fv_status build_model(fv_trainer *t) {
 static fv_status build_optimizer(fv_trainer *t) {
     const fv_settings *s = t->settings;
     fv_optimizer_config config;
+    int64_t batch_size = s->batch_size;
 
+    FV_TRY(fv_trainer_plan_mixing(t, &batch_size));
     fv_optimizer_config_init(&config);
     config.name = s->opt;
     config.weight_decay = s->weight_decay;
@@ -135,10 +137,11 @@ static fv_status build_optimizer(fv_trainer *t) {
                                                   .optimizer = t->optimizer,
                                                   .ema = t->ema,
                                                   .effective_batch = t->effective_batch,
-                                                  .batch_size = s->batch_size,
+                                                  .batch_size = batch_size,
                                                   .seed = (uint64_t)s->seed,
                                                   .bf16 = t->bf16,
                                                   .smoothing = (float)s->smoothing,
+                                                  .bce = s->bce_loss,
                                                   .clip_grad = s->clip_grad},
                              &t->stepper);
 }
@@ -217,6 +220,7 @@ static fv_status create(fv_trainer *t) {
     FV_TRY(fv_trainer_open_data(t));
     FV_TRY(build_model(t));
     FV_TRY(build_optimizer(t));
+    FV_TRY(fv_trainer_allocate_targets(t));
     FV_TRY(build_loaders(t));
     set_schedule(t);
     FV_TRY(fv_trainer_freeze(t));
@@ -267,6 +271,7 @@ void fv_trainer_destroy(fv_trainer *t) {
     fv_dataset_destroy(t->val);
     fv_dataset_destroy(t->train);
     fv_free(t->order);
+    fv_free(t->targets);
     fv_arena_destroy(&t->arena);
     fv_free(t);
 }

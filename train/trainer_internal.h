@@ -5,6 +5,7 @@
 #include "core/checkpoint.h"
 #include "data/loader.h"
 #include "eval/evaluate.h"
+#include "train/mixup.h"
 #include "train/run_log.h"
 #include "train/run_state.h"
 #include "train/schedule.h"
@@ -41,6 +42,8 @@ struct fv_trainer {
     fv_loader *loader;
     fv_evaluator *evaluator;
     int64_t *order; /* of the current epoch */
+    fv_mixup_config mixup;
+    float *targets; /* [images per pass, classes]; NULL when labels are all that the loss needs */
 
     fv_run_state state;
     fv_run_log log;
@@ -54,6 +57,14 @@ struct fv_trainer {
 
 /* trainer_data.c: opens both splits and looks for what would fail later. */
 fv_status fv_trainer_open_data(fv_trainer *t);
+
+/* trainer_targets.c */
+/* What is mixed, from the settings.  Comes before the stepper, which it may give larger passes. */
+fv_status fv_trainer_plan_mixing(fv_trainer *t, int64_t *batch_size);
+/* The memory of targets; after the stepper. */
+fv_status fv_trainer_allocate_targets(fv_trainer *t);
+/* Mixes the images of a pass and sets its labels or targets.  */
+void fv_trainer_set_targets(fv_trainer *t, const fv_batch *batch, fv_stepper_pass *pass);
 
 /* trainer_resume.c */
 /* Decides where the run lives and whether it goes on: sets out and resumed. */

@@ -32,12 +32,12 @@ static fv_status run_passes(fv_trainer *t, bool check_finite) {
         if (!batch || batch->n < 1)
             return FV_FAIL(FV_ERR_INTERNAL, "the loader ended before the epoch");
         if (batch->n_bad && !check_finite) fv_report_warning(t->report, "%s", batch->bad);
-        const fv_stepper_pass pass = {.index = (uint32_t)t->state.step,
-                                      .first = first,
-                                      .n = batch->n,
-                                      .pixels = batch->pixels,
-                                      .labels = batch->labels,
-                                      .check_finite = check_finite};
+        fv_stepper_pass pass = {.index = (uint32_t)t->state.step,
+                                .first = first,
+                                .n = batch->n,
+                                .pixels = batch->pixels,
+                                .check_finite = check_finite};
+        fv_trainer_set_targets(t, batch, &pass);
         first += batch->n;
         const fv_status status = fv_stepper_run(t->stepper, &pass);
         fv_batch_release(t->loader, batch);

@@ -50,6 +50,7 @@
     X(matmul_tn)         \
     X(softmax)           \
     X(cross_entropy)     \
+    X(bce)               \
     X(soft_cross_entropy)
 
 #define FV_X(name) extern const fv_op fv_op_##name;

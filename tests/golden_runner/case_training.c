@@ -1,11 +1,12 @@
-/* training.safetensors: optimiser steps, whole training runs of mini_vit, schedules, losses, clipping
- * and averages.  Mixup and binary cross entropy are skipped. */
+/* training.safetensors: optimiser steps, whole training runs of mini_vit, schedules, losses, clipping,
+ * averages and mixing. */
 #include "core/alloc.h"
 #include "core/ops.h"
 #include "models/model.h"
 #include "tests/golden_runner/golden.h"
 #include "tests/support/generator.h"
 #include "train/ema.h"
+#include "train/mixup.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
 
@@ -224,16 +225,19 @@ static void check_schedule(golden *g, const char *name) {
 
 /* ---- losses ---- */
 
+typedef enum loss_kind { LABELS, SOFT, BCE } loss_kind;
+
 static void check_loss(golden *g, fv_tape *tape, const char *name, const fv_tensor *logits,
-                       const fv_tensor *target, float smoothing) {
+                       const fv_tensor *target, loss_kind kind, float smoothing) {
     const int64_t B = logits->shape.dim[0], n = fv_shape_numel(&logits->shape);
     float dy[64], mean = 0.0f;
     double sum = 0.0;
 
     fv_tape_begin(tape, &(fv_step){.mode = FV_TRAIN});
     fv_var *x = fv_input(tape, logits, true), *t = fv_input(tape, target, false);
-    fv_var *l = fv_keep(target->dtype == FV_I32 ? fv_cross_entropy(x, t, smoothing)
-                                                : fv_soft_cross_entropy(x, t));
+    fv_var *l = fv_keep(kind == LABELS ? fv_cross_entropy(x, t, smoothing)
+                        : kind == SOFT ? fv_soft_cross_entropy(x, t)
+                                       : fv_bce(x, t));
     for (int64_t i = 0; i < B && i < 64; i++) dy[i] = 1.0f / (float)B;
     if (B > 64 || fv_tape_status(tape) != FV_OK || fv_tape_backward(tape, l, dy) != FV_OK) {
         golden_fail(g, name, "%s", fv_error_message());
@@ -243,6 +247,22 @@ static void check_loss(golden *g, fv_tape *tape, const char *name, const fv_tens
     mean = (float)(sum / (double)B);
     golden_compare(g, name, &mean, 1, 0, 1e-5);
     golden_compare(g, golden_text(g, "%s.grad", name), x->grad.data, n, 0, 1e-5);
+}
+
+/* The reference pairs sample i with n - 1 - i. */
+static void check_targets(golden *g, const int32_t *labels, int64_t n, int64_t classes) {
+    const fv_value *meta = golden_meta(g, "loss");
+    const fv_mix mix = {.lam = number(meta, "mixup_lam", 1.0)};
+    float *targets = fv_arena_alloc(&g->arena, (size_t)(n * classes), sizeof *targets);
+
+    for (int64_t i = 0; i < n / 2 && targets; i++) {
+        const int32_t pair[2] = {labels[i], labels[n - 1 - i]};
+        float two[2 * 64];
+        fv_mix_targets(&mix, 2, pair, classes, number(meta, "smoothing", 0.1), two);
+        memcpy(targets + i * classes, two, (size_t)classes * sizeof *two);
+        memcpy(targets + (n - 1 - i) * classes, two + classes, (size_t)classes * sizeof *two);
+    }
+    golden_compare(g, "loss/mixup_target", targets, n * classes, 0, 1e-6);
 }
 
 static void check_losses(golden *g) {
@@ -259,12 +279,13 @@ static void check_losses(golden *g) {
     const fv_tensor logits = {(void *)(uintptr_t)x, FV_F32, shape};
     const fv_tensor hard = {narrow, FV_I32, fv_shape_of(1, shape.dim[0])};
     const fv_tensor mixed = {(void *)(uintptr_t)soft, FV_F32, soft_shape};
-    check_loss(g, tape, "loss/ce", &logits, &hard, 0.0f);
-    check_loss(g, tape, "loss/smooth", &logits, &hard, (float)number(meta, "smoothing", 0.1));
-    check_loss(g, tape, "loss/soft", &logits, &mixed, 0.0f);
-    golden_skip(g, "loss/bce_soft");
-    golden_use(g, "loss/bce_soft.grad");
+    check_loss(g, tape, "loss/ce", &logits, &hard, LABELS, 0.0f);
+    check_loss(g, tape, "loss/smooth", &logits, &hard, LABELS,
+               (float)number(meta, "smoothing", 0.1));
+    check_loss(g, tape, "loss/soft", &logits, &mixed, SOFT, 0.0f);
+    check_loss(g, tape, "loss/bce_soft", &logits, &mixed, BCE, 0.0f);
     fv_tape_destroy(tape);
+    check_targets(g, narrow, shape.dim[0], shape.dim[1]);
 }
 
 /* ---- clipping ---- */
@@ -325,6 +346,49 @@ static void check_ema(golden *g) {
     fv_params_destroy(&params);
 }
 
+/* ---- mixed images ---- */
+
+/* [n,3,h,w] to [n,h,w,3], or back. */
+static void transpose(const float *from, int64_t n, int64_t h, int64_t w, bool back, float *to) {
+    for (int64_t i = 0; i < n * 3 * h * w; i++) {
+        const int64_t s = i / (3 * h * w), c = i / (h * w) % 3, p = i % (h * w);
+        const int64_t j = (s * h * w + p) * 3 + c;
+        to[back ? i : j] = from[back ? j : i];
+    }
+}
+
+static void check_mix(golden *g, const char *name, const fv_mix *mix) {
+    fv_shape shape;
+    const float *x = golden_f32(g, "mix/x", &shape);
+
+    if (!x) return;
+    const int64_t n = shape.dim[0], h = shape.dim[2], w = shape.dim[3], each = 3 * h * w;
+    float *images = fv_arena_alloc(&g->arena, (size_t)(n * each), sizeof *images);
+    float *mixed = fv_arena_alloc(&g->arena, (size_t)(n * each), sizeof *mixed);
+    if (!images || !mixed) return;
+    transpose(x, n, h, w, false, images);
+    for (int64_t i = 0; i < n / 2; i++)
+        fv_mix_pair(mix, h, w, images + i * each, images + (n - 1 - i) * each);
+    transpose(images, n, h, w, true, mixed);
+    golden_compare(g, name, mixed, n * each, 0, 1e-6);
+}
+
+static void check_mixes(golden *g) {
+    const fv_value *meta = golden_meta(g, "mix"), *box = fv_value_find(meta, "box");
+    int64_t at[4] = {0};
+
+    for (int i = 0; box && i < 4; i++) at[i] = fv_value_at(box, i)->integer;
+    const fv_mix mixup = {.lam = number(meta, "mixup_lam", 1.0)};
+    const fv_mix cutmix = {.cut = true,
+                           .lam = number(meta, "cutmix_lam", 1.0),
+                           .top = at[0],
+                           .bottom = at[1],
+                           .left = at[2],
+                           .right = at[3]};
+    check_mix(g, "mix/mixup", &mixup);
+    check_mix(g, "mix/cutmix", &cutmix);
+}
+
 static void run(golden *g) {
     const fv_value *map = fv_safetensors_metadata_map(g->file);
 
@@ -340,7 +404,7 @@ static void run(golden *g) {
     check_clip(g, "clip");
     check_clip(g, "clip_inactive");
     check_ema(g);
-    golden_skip(g, "mix");
+    check_mixes(g);
 }
 
 const golden_kind golden_kind_training = {.prefix = "training", .exact = true, .run = run};

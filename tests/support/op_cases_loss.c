@@ -10,6 +10,7 @@ static fv_var *build_hard(fv_var *const in[]) { return fv_cross_entropy(in[0], i
 static fv_var *build_smooth(fv_var *const in[]) { return fv_cross_entropy(in[0], in[1], SMOOTH); }
 static fv_var *build_excess(fv_var *const in[]) { return fv_cross_entropy(in[0], in[1], 1.5f); }
 static fv_var *build_soft(fv_var *const in[]) { return fv_soft_cross_entropy(in[0], in[1]); }
+static fv_var *build_bce(fv_var *const in[]) { return fv_bce(in[0], in[1]); }
 
 static double log_sum_exp(const double *z) {
     double sum = 0.0;
@@ -39,6 +40,16 @@ static void oracle_soft(int64_t samples, double *const in[], double *y) {
         const double *z = in[0] + b * K, *t = in[1] + b * K, lse = log_sum_exp(z);
         y[b] = 0.0;
         for (int k = 0; k < K; k++) y[b] += t[k] * (lse - z[k]);
+    }
+}
+
+/* -t log sigma(z) - (1 - t) log(1 - sigma(z)) as it is written in books. */
+static void oracle_bce(int64_t samples, double *const in[], double *y) {
+    for (int64_t b = 0; b < samples; b++) {
+        const double *z = in[0] + b * K, *t = in[1] + b * K;
+        y[b] = 0.0;
+        for (int k = 0; k < K; k++)
+            y[b] += (t[k] * log(1.0 + exp(-z[k])) + (1.0 - t[k]) * log(1.0 + exp(z[k]))) / K;
     }
 }
 
@@ -72,4 +83,14 @@ const op_case op_cases_loss[] = {
      .oracle = oracle_soft,
      .bad = {{.in = {{OP_X, 2, {0, K}}, {OP_TARGETS, 2, {0, K + 1}}},
               .says = "soft_cross_entropy: targets 5x11 do not fit logits 5x10"}}},
+    {.op = "bce",
+     .variant = "",
+     .n_in = 2,
+     .in = {{OP_X, 2, {0, K}}, {OP_TARGETS, 2, {0, K}}},
+     .build = build_bce,
+     .oracle = oracle_bce,
+     .bad = {{.in = {{OP_X, 2, {0, K}}, {OP_TARGETS, 2, {0, K + 1}}},
+              .says = "bce: targets 5x11 do not fit logits 5x10"},
+             {.in = {{OP_X, 3, {0, 2, K}}, {OP_TARGETS, 3, {0, 2, K}}},
+              .says = "bce: logits 5x2x10 are not [B,K]"}}},
     {0}};

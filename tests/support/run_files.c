@@ -120,6 +120,10 @@ const char *run_difference(const char *expected, const char *actual, bool extra)
     return compare_folders(expected, actual, extra);
 }
 
+const char *run_file_difference(const char *expected, const char *actual) {
+    return compare_files(expected, actual);
+}
+
 void run_copy(const char *from, const char *to) {
     char command[1024];
     snprintf(command, sizeof command, "cp -a '%s' '%s'", from, to);

@@ -9,6 +9,9 @@
  * actual may hold more checkpoints, which an interruption wrote. */
 const char *run_difference(const char *expected, const char *actual, bool extra);
 
+/* The same of two files. */
+const char *run_file_difference(const char *expected, const char *actual);
+
 /* cp -a and rm -rf. */
 void run_copy(const char *from, const char *to);
 void run_remove(const char *folder);
