@@ -234,6 +234,16 @@ fv_status fv_value_get_ints(fv_value *map, const char *key, int64_t min, int64_t
     return FV_OK;
 }
 
+fv_status fv_value_get_map(fv_value *map, const char *key, fv_value **out) {
+    fv_value *v;
+
+    FV_TRY(look_up(map, key, &v));
+    if (!v) return FV_OK;
+    if (v->kind != FV_VALUE_MAP) return wrong_type(v, key, "a map");
+    *out = v;
+    return FV_OK;
+}
+
 fv_status fv_value_check_known(const fv_value *map, const char *const *names) {
     char where[512], hint[FV_SUGGEST_TEXT];
 

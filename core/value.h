@@ -70,6 +70,9 @@ fv_status fv_value_get_string(fv_value *map, const char *key, const char **out);
 fv_status fv_value_get_ints(fv_value *map, const char *key, int64_t min, int64_t max,
                             int64_t max_count, int64_t out[], int64_t *count);
 
+/* A map; its own keys are for the caller to ask for. */
+fv_status fv_value_get_map(fv_value *map, const char *key, fv_value **out);
+
 /* FV_ERR_CONFIG for the first key of map that no fv_value_get_* asked for, with its position and
  * "did you mean" over the n known names (NULL-terminated list, may be NULL). */
 fv_status fv_value_check_known(const fv_value *map, const char *const *names);

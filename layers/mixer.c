@@ -1,6 +1,7 @@
 #include "layers/mixer.h"
 
 #include "core/suggest.h"
+#include "layers/mixer_config.h"
 #include "layers/mixer_list.h"
 
 #include <string.h>
@@ -27,23 +28,33 @@ const fv_mixer *fv_mixer_find(const char *kind) {
     return NULL;
 }
 
-fv_status fv_mixer_layer_init(fv_mixer_layer *m, fv_scope scope, fv_value *cfg,
-                              const fv_mixer_shape *shape) {
+static fv_status init(fv_mixer_layer *m, fv_scope scope, fv_value *own,
+                      const fv_mixer_shape *shape) {
     char where[512], hint[FV_SUGGEST_TEXT];
-    const char *kind = "mhsa";
+    const char *kind = shape->kind ? shape->kind : "mhsa";
 
-    FV_TRY(fv_value_get_string(cfg, "kind", &kind));
+    FV_TRY(fv_value_get_string(own, "kind", &kind));
     *m = (fv_mixer_layer){.path = scope.path, .mixer = fv_mixer_find(kind)};
     if (!m->mixer) {
-        const fv_value *v = fv_value_find(cfg, "kind");
+        const fv_value *v = fv_value_find(own, "kind");
         return FV_FAIL(FV_ERR_CONFIG, "%sattention.kind: there is no token mixer '%s'%s",
                        v ? fv_value_where(v, where) : "", kind, fv_suggest_text(kind, kinds, hint));
     }
+    if (shape->n_prefix && !(m->mixer->caps & FV_MIXER_PREFIX))
+        return FV_FAIL(FV_ERR_CONFIG, "attention.kind: '%s' takes no prefix tokens", kind);
     m->self = fv_arena_calloc(scope.params->arena, 1, m->mixer->self_bytes);
     if (!m->self) return FV_ERR_NOMEM;
-    FV_TRY(m->mixer->init(m->self, scope, cfg, shape));
-    const fv_status status = fv_value_check_known(cfg, m->mixer->keys);
-    return status == FV_OK ? FV_OK : fv_error_context(status, "attention.kind %s", kind);
+    return m->mixer->init(m->self, scope, own, shape);
+}
+
+fv_status fv_mixer_layer_init(fv_mixer_layer *m, fv_scope scope, fv_value *attention,
+                              const fv_mixer_shape *shape) {
+    fv_value *own = NULL;
+
+    FV_TRY(fv_mixer_config_of(scope.params->arena, attention, shape->stage, shape->layer, &own));
+    const fv_status status = init(m, scope, own, shape);
+    fv_mixer_config_read(attention, shape->stage, shape->layer, own);
+    return status;
 }
 
 fv_var *fv_mixer_layer_forward(const fv_mixer_layer *m, fv_var *x) {

@@ -28,6 +28,9 @@ typedef struct fv_mixer_shape {
     int64_t n_tokens, n_prefix, grid_h, grid_w, dim;
     int64_t heads;            /* the backbone's; attention.heads goes before it */
     bool qkv_bias, proj_bias; /* likewise */
+    const char *kind;         /* the backbone's own mixer for this block; NULL: mhsa */
+    int64_t window;           /* side of the backbone's windows in grid tokens, 0: it has none */
+    int64_t stage, layer;     /* where the block stands, from 0 (mixer_config.h) */
 } fv_mixer_shape;
 
 typedef struct fv_mixer {
@@ -35,9 +38,10 @@ typedef struct fv_mixer {
     unsigned caps;
     size_t self_bytes;
     const char *const
-        *keys; /* of the attention.* group it understands, "kind" included; NULL ends */
-    /* Declares parameters under scope and reads its keys of cfg (may be NULL).  FV_ERR_CONFIG names
-     * the key and the rule.  self is zeroed. */
+        *keys; /* of the attention.* group it understands, "kind" first, those of its own
+                                group as "window.size"; NULL ends */
+    /* Declares parameters under scope and reads its keys of cfg (may be NULL; fv_value_get_map finds
+     * the own group).  FV_ERR_CONFIG names the key and the rule.  self is zeroed. */
     fv_status (*init)(void *self, fv_scope scope, fv_value *cfg, const fv_mixer_shape *shape);
     fv_var *(*forward)(const void *self, fv_var *x); /* [B,N,C] -> update [B,N,C] */
 } fv_mixer;
@@ -53,9 +57,10 @@ typedef struct fv_mixer_layer {
     void *self; /* in the model's arena */
 } fv_mixer_layer;
 
-/* The mixer that cfg (the attention.* group, may be NULL) asks for with `kind`, default mhsa.  Keys it
- * does not understand are FV_ERR_CONFIG, never ignored. */
-fv_status fv_mixer_layer_init(fv_mixer_layer *m, fv_scope scope, fv_value *cfg,
+/* The mixer that attention (the attention.* group, may be NULL) asks for at shape's stage and layer,
+ * else the backbone's.  Keys that no block of a model understands are found by fv_mixer_config_check
+ * after its last block. */
+fv_status fv_mixer_layer_init(fv_mixer_layer *m, fv_scope scope, fv_value *attention,
                               const fv_mixer_shape *shape);
 
 /* x [B,N,C] -> update [B,N,C], tapped under the layer's path. */

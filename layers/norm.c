@@ -8,12 +8,18 @@ fv_status fv_norm_layer_init(fv_norm_layer *m, fv_scope scope, int64_t dim, floa
                           &m->bias);
 }
 
-fv_var *fv_norm_layer_forward(const fv_norm_layer *m, fv_var *x) {
+static fv_var *apply(const fv_norm_layer *m, fv_var *x, fv_dtype out) {
     fv_tape *tape = x->tape;
     const char *outer = fv_tape_scope(tape, m->path);
-    fv_var *y = fv_layernorm(x, fv_param_var(tape, m->weight), fv_param_var(tape, m->bias), m->eps,
-                             fv_product_dtype(tape));
+    fv_var *y =
+        fv_layernorm(x, fv_param_var(tape, m->weight), fv_param_var(tape, m->bias), m->eps, out);
 
     fv_tape_scope(tape, outer);
     return fv_tap(y, m->path);
 }
+
+fv_var *fv_norm_layer_forward(const fv_norm_layer *m, fv_var *x) {
+    return apply(m, x, fv_product_dtype(x->tape));
+}
+
+fv_var *fv_norm_layer_forward_f32(const fv_norm_layer *m, fv_var *x) { return apply(m, x, FV_F32); }

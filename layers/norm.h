@@ -15,7 +15,8 @@ typedef struct fv_norm_layer {
 
 fv_status fv_norm_layer_init(fv_norm_layer *m, fv_scope scope, int64_t dim, float eps);
 
-/* x [...,C] -> [...,C], tapped under the layer's path. */
+/* x [...,C] -> [...,C], tapped under the layer's path.  _f32 always writes f32: for a residual stream. */
 fv_var *fv_norm_layer_forward(const fv_norm_layer *m, fv_var *x);
+fv_var *fv_norm_layer_forward_f32(const fv_norm_layer *m, fv_var *x);
 
 #endif

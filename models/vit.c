@@ -5,6 +5,7 @@
  * The last norm is applied to the prefix tokens only: nobody reads the others behind it. */
 #include "core/ops.h"
 #include "layers/block.h"
+#include "layers/mixer_config.h"
 #include "layers/patch_embed.h"
 #include "models/model_list.h"
 
@@ -232,9 +233,10 @@ static fv_status build_blocks(vit *m, fv_scope scope, const fv_model *model, con
     for (int64_t i = 0; i < a->depth; i++) {
         const double of_last = a->depth > 1 ? (double)i / (double)(a->depth - 1) : 0.0;
         cfg.drop_path = (float)(model->drop_path * of_last);
+        cfg.shape.layer = i;
         FV_TRY(fv_block_init(&m->blocks[i], fv_scope_child(scope, "blocks.%" PRId64, i), &cfg));
     }
-    return FV_OK;
+    return fv_mixer_config_check(model->attention);
 }
 
 static fv_status name_features(fv_model *model, const vit *m) {

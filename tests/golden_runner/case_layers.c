@@ -10,49 +10,29 @@
 #include "layers/mixer_list.h"
 #include "layers/norm.h"
 #include "layers/patch_embed.h"
-#include "tests/golden_runner/golden.h"
+#include "tests/golden_runner/layer_case.h"
 
 #include <math.h>
 #include <string.h>
 
 #define TOLERANCE 1e-5 /* of the largest value */
 
-typedef struct layer_case {
-    golden *g;
-    const char *name;
-    const fv_value *meta;
-    fv_params params;
-    fv_tape *tape;
-    fv_shape x_shape, y_shape, stored_x, stored_y; /* stored: as in the file */
-    const struct layer_kind *kind;
-    union {
-        fv_linear_layer linear;
-        fv_norm_layer norm;
-        fv_batchnorm_layer batchnorm;
-        struct {
-            fv_param *weight, *bias;
-        } conv;
-        fv_patch_embed patch;
-        fv_mixer_layer mixer;
-        fv_block block;
-        fv_bottleneck bottleneck;
-        fv_halo_attention halo;
-    } layer;
-} layer_case;
+/* That of the case that runs. */
+static union {
+    fv_linear_layer linear;
+    fv_norm_layer norm;
+    fv_batchnorm_layer batchnorm;
+    struct {
+        fv_param *weight, *bias;
+    } conv;
+    fv_patch_embed patch;
+    fv_mixer_layer mixer;
+    fv_block block;
+    fv_bottleneck bottleneck;
+    fv_halo_attention halo;
+} layer;
 
-/* Which tensors are NCHW in the file. */
-enum { X_NCHW = 1, Y_NCHW = 2, MAPS = X_NCHW | Y_NCHW };
-
-/* A kind of case: declares its parameters, then records its forward pass. */
-typedef struct layer_kind {
-    const char *name;
-    int nchw;
-    bool running_stats; /* of the step */
-    fv_status (*init)(layer_case *c, fv_scope scope);
-    fv_var *(*forward)(layer_case *c, fv_var *x);
-} layer_kind;
-
-static int64_t meta_int(const layer_case *c, const char *key) {
+int64_t layer_case_int(const layer_case *c, const char *key) {
     const fv_value *v = fv_value_find(c->meta, key);
     return v ? v->integer : 0;
 }
@@ -61,33 +41,36 @@ static fv_mixer_shape token_shape(const layer_case *c) {
     const bool bias = strstr(c->name, "nobias") == NULL;
     return (fv_mixer_shape){.n_tokens = c->x_shape.dim[1],
                             .dim = c->x_shape.dim[2],
-                            .heads = meta_int(c, "heads"),
+                            .heads = layer_case_int(c, "heads"),
                             .qkv_bias = bias,
                             .proj_bias = true};
 }
 
 static fv_status linear_init(layer_case *c, fv_scope scope) {
-    return fv_linear_layer_init(&c->layer.linear, scope, fv_shape_last(&c->x_shape),
+    return fv_linear_layer_init(&layer.linear, scope, fv_shape_last(&c->x_shape),
                                 fv_shape_last(&c->y_shape), true);
 }
 static fv_var *linear_forward(layer_case *c, fv_var *x) {
-    return fv_linear_layer_forward(&c->layer.linear, x);
+    (void)c;
+    return fv_linear_layer_forward(&layer.linear, x);
 }
 
 static fv_status layernorm_init(layer_case *c, fv_scope scope) {
     const fv_value *eps = fv_value_find(c->meta, "eps");
-    return fv_norm_layer_init(&c->layer.norm, scope, fv_shape_last(&c->x_shape),
+    return fv_norm_layer_init(&layer.norm, scope, fv_shape_last(&c->x_shape),
                               eps ? (float)eps->real : 0.0f);
 }
 static fv_var *layernorm_forward(layer_case *c, fv_var *x) {
-    return fv_norm_layer_forward(&c->layer.norm, x);
+    (void)c;
+    return fv_norm_layer_forward(&layer.norm, x);
 }
 
 static fv_status batchnorm_init(layer_case *c, fv_scope scope) {
-    return fv_batchnorm_layer_init(&c->layer.batchnorm, scope, fv_shape_last(&c->x_shape));
+    return fv_batchnorm_layer_init(&layer.batchnorm, scope, fv_shape_last(&c->x_shape));
 }
 static fv_var *batchnorm_forward(layer_case *c, fv_var *x) {
-    return fv_batchnorm_layer_forward(&c->layer.batchnorm, x);
+    (void)c;
+    return fv_batchnorm_layer_forward(&layer.batchnorm, x);
 }
 
 static fv_status no_init(layer_case *c, fv_scope scope) {
@@ -120,47 +103,50 @@ static fv_status conv_init(layer_case *c, fv_scope scope) {
     const bool bias = strncmp(c->name, "dw", 2) == 0;
     fv_shape w;
 
+    layer.conv.bias = NULL;
     if (!golden_f32(c->g, golden_text(c->g, "%s/param.weight", c->name), &w))
         return FV_FAIL(FV_ERR_FORMAT, "no weight");
-    FV_TRY(fv_scope_param(scope, "weight", w, zeros, &c->layer.conv.weight));
-    return bias
-               ? fv_scope_param(scope, "bias", fv_shape_of(1, w.dim[0]), zeros, &c->layer.conv.bias)
-               : FV_OK;
+    FV_TRY(fv_scope_param(scope, "weight", w, zeros, &layer.conv.weight));
+    return bias ? fv_scope_param(scope, "bias", fv_shape_of(1, w.dim[0]), zeros, &layer.conv.bias)
+                : FV_OK;
 }
 /* Stride and padding are in the names and in prose only. */
 static fv_var *conv_forward(layer_case *c, fv_var *x) {
-    const fv_param *w = c->layer.conv.weight;
+    const fv_param *w = layer.conv.weight;
     const fv_conv2d_args args = {.stride = strstr(c->name, "s2") ? 2 : 1,
                                  .padding = w->shape.dim[2] / 2,
                                  .groups = fv_dim(x, 3) / w->shape.dim[1]};
-    fv_var *bias = c->layer.conv.bias ? fv_param_var(c->tape, c->layer.conv.bias) : NULL;
-    return fv_conv2d(x, fv_param_var(c->tape, c->layer.conv.weight), bias, &args);
+    fv_var *bias = layer.conv.bias ? fv_param_var(c->tape, layer.conv.bias) : NULL;
+    return fv_conv2d(x, fv_param_var(c->tape, layer.conv.weight), bias, &args);
 }
 
 static fv_status patch_init(layer_case *c, fv_scope scope) {
     fv_shape w;
     golden_f32(c->g, golden_text(c->g, "%s/param.proj.weight", c->name), &w);
-    return fv_patch_embed_init(&c->layer.patch, scope, fv_shape_last(&c->y_shape), w.dim[3]);
+    return fv_patch_embed_init(&layer.patch, scope, fv_shape_last(&c->y_shape), w.dim[3]);
 }
 static fv_var *patch_forward(layer_case *c, fv_var *x) {
-    return fv_patch_embed_forward(&c->layer.patch, x);
+    (void)c;
+    return fv_patch_embed_forward(&layer.patch, x);
 }
 
 static fv_status mha_init(layer_case *c, fv_scope scope) {
     const fv_mixer_shape shape = token_shape(c);
-    return fv_mixer_layer_init(&c->layer.mixer, scope, NULL, &shape);
+    return fv_mixer_layer_init(&layer.mixer, scope, NULL, &shape);
 }
 static fv_var *mha_forward(layer_case *c, fv_var *x) {
-    return fv_mixer_layer_forward(&c->layer.mixer, x);
+    (void)c;
+    return fv_mixer_layer_forward(&layer.mixer, x);
 }
 
 static fv_status block_init(layer_case *c, fv_scope scope) {
     const fv_block_config cfg = {
         .shape = token_shape(c), .mlp_hidden = 4 * c->x_shape.dim[2], .norm_eps = 1e-6f};
-    return fv_block_init(&c->layer.block, scope, &cfg);
+    return fv_block_init(&layer.block, scope, &cfg);
 }
 static fv_var *block_forward(layer_case *c, fv_var *x) {
-    return fv_block_forward(&c->layer.block, x);
+    (void)c;
+    return fv_block_forward(&layer.block, x);
 }
 
 /* Stride 2, a ratio of 0.25 rounded to 16 channels: in prose only. */
@@ -170,24 +156,26 @@ static fv_status bottleneck_init(layer_case *c, fv_scope scope) {
                                       .out = fv_shape_last(&c->y_shape),
                                       .stride = 2,
                                       .act = FV_RELU};
-    return fv_bottleneck_init(&c->layer.bottleneck, scope, &cfg);
+    return fv_bottleneck_init(&layer.bottleneck, scope, &cfg);
 }
 static fv_var *bottleneck_forward(layer_case *c, fv_var *x) {
-    return fv_bottleneck_forward(&c->layer.bottleneck, x);
+    (void)c;
+    return fv_bottleneck_forward(&layer.bottleneck, x);
 }
 
 static fv_status halo_init(layer_case *c, fv_scope scope) {
     const fv_halo_config cfg = {.dim = c->x_shape.dim[3],
                                 .dim_out = c->y_shape.dim[3],
-                                .heads = meta_int(c, "heads"),
-                                .dim_head = meta_int(c, "dim_head"),
-                                .block = meta_int(c, "block"),
-                                .halo = meta_int(c, "halo"),
-                                .stride = meta_int(c, "stride")};
-    return fv_halo_attention_init(&c->layer.halo, scope, &cfg);
+                                .heads = layer_case_int(c, "heads"),
+                                .dim_head = layer_case_int(c, "dim_head"),
+                                .block = layer_case_int(c, "block"),
+                                .halo = layer_case_int(c, "halo"),
+                                .stride = layer_case_int(c, "stride")};
+    return fv_halo_attention_init(&layer.halo, scope, &cfg);
 }
 static fv_var *halo_forward(layer_case *c, fv_var *x) {
-    return fv_halo_attention_forward(&c->layer.halo, x);
+    (void)c;
+    return fv_halo_attention_forward(&layer.halo, x);
 }
 
 static const layer_kind kinds[] = {
@@ -216,11 +204,15 @@ static const layer_kind kinds[] = {
     {"halo_8_2_stride2", MAPS, false, halo_init, halo_forward},
     {"halo_4_2_dimhead", MAPS, false, halo_init, halo_forward},
     {"halo_7_2_avgdown", MAPS, false, halo_init, halo_forward},
+    {0},
 };
 
+static const layer_kind *const tables[] = {kinds, layer_kinds_davit};
+
 static const layer_kind *find_kind(const char *name) {
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(kinds[i].name, name) == 0) return &kinds[i];
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        for (const layer_kind *kind = tables[t]; kind->name; kind++)
+            if (strcmp(kind->name, name) == 0) return kind;
     return NULL;
 }
 

@@ -1,6 +1,7 @@
 #include "layers/mixer.h"
 
 #include "core/yaml.h"
+#include "layers/mixer_config.h"
 #include "tests/support/layer_run.h"
 
 #include <criterion/criterion.h>
@@ -27,7 +28,9 @@ TestSuite(layers_mixer, .init = enter, .fini = leave);
 static fv_status init(const char *yaml) {
     fv_value *cfg = NULL;
     if (yaml) cr_assert_eq(fv_yaml_parse(yaml, strlen(yaml), "grid.yaml", &run.arena, &cfg), FV_OK);
-    return fv_mixer_layer_init(&layer, layer_run_scope(&run, "attn"), cfg, &shape);
+    const fv_status status =
+        fv_mixer_layer_init(&layer, layer_run_scope(&run, "attn"), cfg, &shape);
+    return status == FV_OK ? fv_mixer_config_check(cfg) : status;
 }
 
 Test(layers_mixer, list_is_complete_and_finds) {
