@@ -50,8 +50,12 @@ typedef struct fv_batchnorm_stats {
 fv_var *fv_batchnorm(fv_var *x, fv_var *gamma, fv_var *beta, const fv_batchnorm_stats *stats,
                      fv_dtype out);
 
-/* y = a + b, equal shapes; f32. */
+/* y = a + b, equal shapes; f32.  _to writes `out`. */
 fv_var *fv_add(fv_var *a, fv_var *b);
+fv_var *fv_add_to(fv_var *a, fv_var *b, fv_dtype out);
+
+/* y = x as `out`, f32 or bf16: what a product reads from the residual stream. */
+fv_var *fv_cast(fv_var *x, fv_dtype out);
 
 /* Residual with stochastic depth (Huang et al. 2016): y = x + s_b branch, in FV_TRAIN s_b = 1/(1-rate)
  * with probability 1-rate, else 0, drawn per sample; 1 in other modes.  y is f32. */

@@ -17,12 +17,20 @@ fv_status fv_batchnorm_layer_init(fv_batchnorm_layer *m, fv_scope scope, int64_t
     return FV_OK;
 }
 
-fv_var *fv_batchnorm_layer_forward(const fv_batchnorm_layer *m, fv_var *x) {
+static fv_var *apply(const fv_batchnorm_layer *m, fv_var *x, fv_dtype out) {
     fv_tape *tape = x->tape;
     const char *outer = fv_tape_scope(tape, m->path);
-    fv_var *y = fv_batchnorm(x, fv_param_var(tape, m->weight), fv_param_var(tape, m->bias),
-                             &m->stats, x->dtype);
+    fv_var *y =
+        fv_batchnorm(x, fv_param_var(tape, m->weight), fv_param_var(tape, m->bias), &m->stats, out);
 
     fv_tape_scope(tape, outer);
     return fv_tap(y, m->path);
+}
+
+fv_var *fv_batchnorm_layer_forward(const fv_batchnorm_layer *m, fv_var *x) {
+    return apply(m, x, x->dtype);
+}
+
+fv_var *fv_batchnorm_layer_forward_f32(const fv_batchnorm_layer *m, fv_var *x) {
+    return apply(m, x, FV_F32);
 }

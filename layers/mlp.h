@@ -12,6 +12,10 @@ typedef struct fv_mlp {
 
 fv_status fv_mlp_init(fv_mlp *m, fv_scope scope, int64_t dim, int64_t hidden);
 
+/* The two layers under other names than fc1 and fc2. */
+fv_status fv_mlp_init_named(fv_mlp *m, fv_scope scope, int64_t dim, int64_t hidden,
+                            const char *first, const char *second);
+
 /* x [...,C] -> [...,C], tapped under the layer's path. */
 fv_var *fv_mlp_forward(const fv_mlp *m, fv_var *x);
 

@@ -25,6 +25,7 @@
     X(batchnorm)         \
     X(batchnorm_running) \
     X(add)               \
+    X(cast)              \
     X(residual)          \
     X(scale)             \
     X(channel_scale)     \

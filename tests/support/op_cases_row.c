@@ -7,6 +7,13 @@
 
 static fv_var *build_gelu(fv_var *const in[]) { return fv_gelu(in[0]); }
 static fv_var *build_add(fv_var *const in[]) { return fv_add(in[0], in[1]); }
+static fv_var *build_add_narrow(fv_var *const in[]) {
+    return fv_add_to(in[0], in[1], fv_product_dtype(in[0]->tape));
+}
+static fv_var *build_cast(fv_var *const in[]) {
+    return fv_cast(in[0], fv_product_dtype(in[0]->tape));
+}
+static fv_var *build_widen(fv_var *const in[]) { return fv_cast(in[0], FV_F32); }
 static fv_var *build_residual(fv_var *const in[]) { return fv_residual(in[0], in[1], 0.0f); }
 static fv_var *build_drop(fv_var *const in[]) { return fv_residual(in[0], in[1], RATE); }
 static fv_var *build_drop_all(fv_var *const in[]) { return fv_residual(in[0], in[1], 1.0f); }
@@ -31,6 +38,10 @@ static void oracle_gelu(int64_t samples, double *const in[], double *y) {
 
 static void oracle_gelu_1d(int64_t samples, double *const in[], double *y) {
     gelu(samples, in[0], y);
+}
+
+static void oracle_same(int64_t samples, double *const in[], double *y) {
+    for (int64_t i = 0; i < samples * 15; i++) y[i] = in[0][i];
 }
 
 static void oracle_add(int64_t samples, double *const in[], double *y) {
@@ -133,6 +144,30 @@ const op_case op_cases_row[] = {
      .bf16 = 1e-2f,
      .bad = {{.in = {{OP_X, 3, {0, 3, 5}}, {OP_X, 3, {0, 5, 3}}},
               .says = "add: 5x3x5 and 5x5x3 differ"}}},
+    {.op = "add",
+     .variant = "before a product",
+     .n_in = 2,
+     .in = {{OP_X, 3, {0, 3, 5}, true}, {OP_X, 3, {0, 3, 5}, true}},
+     .build = build_add_narrow,
+     .oracle = oracle_add,
+     .bf16 = 1e-2f},
+    {.op = "cast",
+     .variant = "before a product",
+     .n_in = 1,
+     .in = {{OP_X, 3, {0, 3, 5}, false}},
+     .build = build_cast,
+     .oracle = oracle_same,
+     .bf16 = 1e-2f,
+     .bad = {{.in = {{OP_LABELS, 1, {0, 3}}},
+              .status = FV_ERR_UNSUPPORTED,
+              .says = "cast: input is I32"}}},
+    {.op = "cast",
+     .variant = "wider",
+     .n_in = 1,
+     .in = {{OP_X, 3, {0, 3, 5}, true}},
+     .build = build_widen,
+     .oracle = oracle_same,
+     .bf16 = 1e-2f},
     {.op = "residual",
      .variant = "",
      .n_in = 2,
