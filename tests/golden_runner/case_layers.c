@@ -207,7 +207,7 @@ static const layer_kind kinds[] = {
     {0},
 };
 
-static const layer_kind *const tables[] = {kinds, layer_kinds_davit};
+static const layer_kind *const tables[] = {kinds, layer_kinds_davit, layer_kinds_biformer};
 
 static const layer_kind *find_kind(const char *name) {
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
@@ -280,10 +280,20 @@ static void compare_buffers(layer_case *c) {
     }
 }
 
+/* The choice of routing attention; the weights beside it are nothing that the layer computes. */
+static void compare_routing(layer_case *c) {
+    const char *name = golden_text(c->g, "%s/routing", c->name);
+
+    if (!golden_has(c->g, name)) return;
+    golden_compare_choices(c->g, name, fv_tape_find(c->tape, "routing"));
+    golden_use(c->g, golden_text(c->g, "%s/routing_weight", c->name));
+}
+
 static fv_status compute(layer_case *c, const float *x, const float *dy) {
     const fv_tensor input = {(void *)(uintptr_t)x, FV_F32, c->x_shape};
 
     FV_TRY(fv_tape_create(&c->tape));
+    FV_TRY(fv_tape_watch(c->tape, "routing", FV_WATCH_VALUE));
     fv_tape_begin(c->tape, &(fv_step){.mode = FV_TRAIN, .running_stats = c->kind->running_stats});
     fv_var *in = fv_input(c->tape, &input, true);
     fv_var *y = fv_keep(c->kind->forward(c, in));
@@ -293,6 +303,7 @@ static fv_status compute(layer_case *c, const float *x, const float *dy) {
     FV_TRY(fv_tape_backward(c->tape, y, dy));
     compare(c, in, y);
     compare_buffers(c);
+    compare_routing(c);
     return FV_OK;
 }
 

@@ -156,3 +156,40 @@ const char *golden_text(golden *g, const char *format, ...) {
     const char *copy = fv_arena_strdup(&g->arena, text);
     return copy ? copy : "?";
 }
+
+/* Rows whose k chosen regions are not the stored ones, in whatever order. */
+static int64_t rows_that_differ(const int32_t *computed, const int64_t *stored, int64_t rows,
+                                int64_t k) {
+    int64_t differ = 0;
+
+    for (int64_t r = 0; r < rows; r++) {
+        bool same = true;
+        for (int64_t i = 0; i < k; i++) {
+            int64_t here = 0, there = 0; /* how often the i-th region of either side is there */
+            for (int64_t j = 0; j < k; j++) {
+                here += computed[r * k + j] == stored[r * k + i];
+                there += stored[r * k + j] == stored[r * k + i];
+            }
+            same = same && here == there;
+        }
+        differ += !same;
+    }
+    return differ;
+}
+
+void golden_compare_choices(golden *g, const char *name, const fv_var *computed) {
+    fv_shape shape;
+
+    if (!computed || computed->dtype != FV_I32) {
+        golden_fail(g, name, "no computed indices");
+        return;
+    }
+    const int64_t *stored = golden_i64(g, name, &shape);
+    if (!stored) return;
+    if (!fv_shape_equal(&shape, &computed->shape)) {
+        golden_fail(g, name, "another shape than computed");
+        return;
+    }
+    const int64_t k = shape.dim[shape.rank - 1], rows = fv_shape_numel(&shape) / k;
+    golden_result(g, name, (double)rows_that_differ(computed->data, stored, rows, k), 0.0);
+}

@@ -5,6 +5,7 @@
 #define FV_TESTS_GOLDEN_H
 
 #include "core/safetensors.h"
+#include "core/tape.h"
 
 typedef struct golden_counts {
     int passed, failed, skipped;
@@ -45,6 +46,10 @@ void golden_skip(golden *g, const char *name); /* marks all tensors called name 
  * different count fails. */
 void golden_compare(golden *g, const char *name, const float *computed, int64_t n, double scale,
                     double tolerance);
+
+/* Stored choices i32 [...,k] against computed ones, row by row as sets; NULL, other types and other shapes
+ * fail. */
+void golden_compare_choices(golden *g, const char *name, const fv_var *computed);
 
 /* A metadata entry that is JSON text, parsed; NULL when absent. */
 fv_value *golden_meta(golden *g, const char *key);

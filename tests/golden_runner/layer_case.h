@@ -34,6 +34,6 @@ typedef struct layer_kind {
 int64_t layer_case_int(const layer_case *c, const char *key);
 
 /* Each ends with a kind without name. */
-extern const layer_kind layer_kinds_davit[];
+extern const layer_kind layer_kinds_davit[], layer_kinds_biformer[];
 
 #endif
