@@ -27,6 +27,9 @@ typedef struct fv_conv2d_args {
  * kernel.  Computes in x's dtype and writes it.  A dense 1x1 kernel of stride 1 becomes fv_linear. */
 fv_var *fv_conv2d(fv_var *x, fv_var *weight, fv_var *bias, const fv_conv2d_args *args);
 
+/* Along the channels: x [B,C] f32, weight [1,1,k], k odd -> y_c = sum_t weight_t x_{c + t - k/2}, [B,C]. */
+fv_var *fv_channel_conv(fv_var *x, fv_var *weight);
+
 /* Element by element, in x's dtype: gelu x Phi(x) (erf form), relu max(x, 0), silu x sigma(x),
  * sigmoid sigma(x) = 1 / (1 + e^-x).  fv_activation chooses by kind and writes `out`. */
 typedef enum fv_activation_kind { FV_GELU, FV_RELU, FV_SILU, FV_SIGMOID } fv_activation_kind;

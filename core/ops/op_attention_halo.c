@@ -130,8 +130,8 @@ static fv_var *compose(fv_var *q, fv_var *kv, fv_var *height, fv_var *width,
                        const fv_halo_args *a) {
     fv_var probe = {.op = &fv_op_attention_halo, .in = {q, kv, height, width}, .attr = a};
     fv_tape *tape = q->tape;
-    const fv_status status = shape(&probe);
-    if (status != FV_OK) return fv_tape_fail(tape, status);
+    if (shape(&probe) != FV_OK) /* which fv_apply will say, with the layer */
+        return fv_apply(&fv_op_attention_halo, (fv_var *[]){q, kv, height, width}, a);
     const int64_t h = a->heads, B = fv_dim(q, 0), H = fv_dim(q, 1), W = fv_dim(q, 2);
     const int64_t dk = fv_dim(height, 1), dv = fv_shape_last(&probe.shape) / h;
     const int64_t bq = a->block / stride_of(a), w = a->block + 2 * a->halo;

@@ -9,6 +9,7 @@
     X(linear)            \
     X(linear_gelu)       \
     X(conv2d)            \
+    X(channel_conv)      \
     X(attention)         \
     X(channel_attention) \
     X(route)             \

@@ -60,6 +60,28 @@ static fv_var *odd_groups(fv_var *const in[]) {
     return fv_conv2d(in[0], in[1], in[2], &(fv_conv2d_args){.groups = 2});
 }
 
+static fv_var *channel_build(fv_var *const in[]) { return fv_channel_conv(in[0], in[1]); }
+
+/* x [samples,C], k taps */
+static void channel_conv(int64_t samples, int64_t C, int64_t k, const double *x, const double *w,
+                         double *y) {
+    for (int64_t i = 0; i < samples * C; i++) {
+        y[i] = 0.0;
+        for (int64_t t = 0; t < k; t++) {
+            const int64_t c = i % C + t - k / 2;
+            if (c >= 0 && c < C) y[i] += w[t] * x[i / C * C + c];
+        }
+    }
+}
+
+static void channel_oracle(int64_t samples, double *const in[], double *y) {
+    channel_conv(samples, 7, 3, in[0], in[1], y);
+}
+
+static void wide_oracle(int64_t samples, double *const in[], double *y) {
+    channel_conv(samples, 2, 5, in[0], in[1], y);
+}
+
 #define BIAS(n) \
     { OP_PARAM, 1, {n}, false }
 
@@ -130,4 +152,23 @@ const op_case op_cases_conv[] = {
      .in = {{OP_X, 4, {0, 6, 6, 8}, true}, {OP_PARAM, 4, {16, 8, 1, 1}, true}},
      .build = shortcut_build,
      .oracle = shortcut_oracle},
+    {.op = "channel_conv",
+     .variant = "",
+     .n_in = 2,
+     .in = {{OP_X, 2, {0, 7}}, {OP_PARAM, 3, {1, 1, 3}}},
+     .build = channel_build,
+     .oracle = channel_oracle,
+     .bad = {{.in = {{OP_X, 2, {0, 7}}, {OP_PARAM, 3, {1, 1, 4}}},
+              .says = "channel_conv: 5x7 is not [B,C], or 1x1x4 not an odd kernel"},
+             {.in = {{OP_X, 3, {0, 2, 7}}, {OP_PARAM, 3, {1, 1, 3}}},
+              .says = "channel_conv: 5x2x7 is not [B,C]"},
+             {.in = {{OP_X, 2, {0, 7}, true}, {OP_PARAM, 3, {1, 1, 3}}},
+              .status = FV_ERR_UNSUPPORTED,
+              .says = "channel_conv: input is BF16"}}},
+    {.op = "channel_conv",
+     .variant = "wider than the channels",
+     .n_in = 2,
+     .in = {{OP_X, 2, {0, 2}}, {OP_PARAM, 3, {1, 1, 5}}},
+     .build = channel_build,
+     .oracle = wide_oracle},
     {0}};
