@@ -3,6 +3,9 @@
 #include "data/transform_list.h"
 
 #include <math.h>
+#include <string.h>
+
+#define MAX_RECTANGLES 256
 
 #define FV_X(name) &fv_transform_##name,
 static const fv_transform *const transforms[] = {FV_TRANSFORM_LIST(FV_X)};
@@ -12,7 +15,18 @@ void fv_augment_init(fv_augment *augment) {
     *augment = (fv_augment){.scale = {0.08, 1.0},
                             .ratio = {3.0 / 4.0, 4.0 / 3.0},
                             .hflip = 0.5,
-                            .interpolation = FV_INTERPOLATION_RANDOM};
+                            .interpolation = FV_INTERPOLATION_RANDOM,
+                            .recount = 1};
+}
+
+fv_status fv_erase_mode_parse(const char *name, fv_erase_mode *out) {
+    static const char *const names[] = {"pixel", "rand", "const"};
+
+    for (int i = 0; i < 3; i++) {
+        *out = (fv_erase_mode)i;
+        if (strcmp(name, names[i]) == 0) return FV_OK;
+    }
+    return FV_FAIL(FV_ERR_CONFIG, "remode '%s' is not one of: pixel rand const", name);
 }
 
 /* Comparisons are written so that NaN fails them. */
@@ -43,6 +57,11 @@ fv_status fv_augment_check(const fv_augment *augment) {
         return FV_FAIL(FV_ERR_CONFIG, "hflip %g is not a probability", augment->hflip);
     if (!(augment->vflip >= 0.0 && augment->vflip <= 1.0))
         return FV_FAIL(FV_ERR_CONFIG, "vflip %g is not a probability", augment->vflip);
+    if (!(augment->reprob >= 0.0 && augment->reprob <= 1.0))
+        return FV_FAIL(FV_ERR_CONFIG, "reprob %g is not a probability", augment->reprob);
+    if (augment->reprob > 0.0 && (augment->recount < 1 || augment->recount > MAX_RECTANGLES))
+        return FV_FAIL(FV_ERR_CONFIG, "recount %lld is outside 1..%d", (long long)augment->recount,
+                       MAX_RECTANGLES);
     return FV_OK;
 }
 
@@ -74,15 +93,20 @@ fv_status fv_transform_train_with(const fv_preprocess *pre, const fv_augment *au
                                 .key = key,
                                 .source = image,
                                 .image = &ws->image,
-                                .scratch = &ws->resize};
+                                .scratch = &ws->resize,
+                                .values = out};
 
     FV_TRY(fv_preprocess_check(pre));
     FV_TRY(fv_augment_check(augment));
     for (size_t i = 0; i < sizeof transforms / sizeof *transforms; i++) {
         state.key.layer = fv_rng_name(transforms[i]->name);
-        FV_TRY(transforms[i]->apply(&state));
+        if (transforms[i]->apply) FV_TRY(transforms[i]->apply(&state));
     }
     fv_normalize(pre, &ws->image, out);
+    for (size_t i = 0; i < sizeof transforms / sizeof *transforms; i++) {
+        state.key.layer = fv_rng_name(transforms[i]->name);
+        if (transforms[i]->finish) FV_TRY(transforms[i]->finish(&state));
+    }
     return FV_OK;
 }
 

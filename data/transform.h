@@ -17,15 +17,29 @@ typedef struct fv_preprocess {
     double crop_pct;                /* in (0, 1]: centre crop / resized shorter side */
 } fv_preprocess;
 
+/* What random erasing fills with, in units of normalised pixels. */
+typedef enum fv_erase_mode {
+    FV_ERASE_PIXEL, /* normal noise per value */
+    FV_ERASE_RAND,  /* one colour of normal noise */
+    FV_ERASE_CONST, /* the mean colour: 0 */
+} fv_erase_mode;
+
 /* Training augmentation; fv_augment_init gives timm's defaults. */
 typedef struct fv_augment {
     double scale[2];     /* area of the crop over that of the image, uniform in this range */
     double ratio[2];     /* width over height of the crop, log-uniform in this range */
     double hflip, vflip; /* probabilities */
     fv_interpolation interpolation;
+    double reprob; /* probability of random erasing */
+    fv_erase_mode remode;
+    int64_t recount; /* rectangles per image */
 } fv_augment;
 
-void fv_augment_init(fv_augment *augment); /* 0.08..1, 3/4..4/3, hflip 0.5, vflip 0, random */
+/* 0.08..1, 3/4..4/3, hflip 0.5, random interpolation, one rectangle; the rest off. */
+void fv_augment_init(fv_augment *augment);
+
+/* "pixel", "rand", "const"; FV_ERR_CONFIG otherwise. */
+fv_status fv_erase_mode_parse(const char *name, fv_erase_mode *out);
 
 /* FV_ERR_CONFIG with the offending value. */
 fv_status fv_preprocess_check(const fv_preprocess *pre);
@@ -60,8 +74,9 @@ typedef struct fv_view {
 fv_status fv_transform_eval_view(const fv_preprocess *pre, int64_t height, int64_t width,
                                  fv_view *out);
 
-/* Every transform of transform_list.h in its order, then the normalisation.  key: seed,
- * FV_RNG_AUGMENT, epoch and sample index; its layer entry is replaced by each transform's own. */
+/* Every transform of transform_list.h in its order, those of pixels before the normalisation and those
+ * of values behind it.  key: seed, FV_RNG_AUGMENT, epoch and sample index; its layer entry is replaced
+ * by each transform's own. */
 fv_status fv_transform_train(const fv_preprocess *pre, const fv_augment *augment, fv_rng_key key,
                              const fv_image *image, float *out);
 fv_status fv_transform_train_with(const fv_preprocess *pre, const fv_augment *augment,

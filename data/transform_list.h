@@ -5,7 +5,9 @@
 
 #include "data/transform.h"
 
-#define FV_TRANSFORM_LIST(X) X(resized_crop) X(hflip) X(vflip)
+#include <stdbool.h>
+
+#define FV_TRANSFORM_LIST(X) X(resized_crop) X(hflip) X(vflip) X(erase)
 
 /* What a transform may read and write.  The first one (resized_crop) turns the source into an image
  * of the model's size; the others change that image in place. */
@@ -16,12 +18,14 @@ typedef struct fv_transform_state {
     const fv_image *source; /* as decoded */
     fv_image *image;        /* the model's size, once resized_crop has run */
     fv_resize_scratch *scratch;
+    float *values; /* [img_h, img_w, 3], normalised: what finish changes */
 } fv_transform_state;
 
 typedef struct fv_transform {
     const char *name; /* also names its stream of random numbers */
     const char *summary;
-    fv_status (*apply)(fv_transform_state *state);
+    fv_status (*apply)(fv_transform_state *state);  /* of pixels; NULL: nothing */
+    fv_status (*finish)(fv_transform_state *state); /* of values; NULL: nothing */
 } fv_transform;
 
 #define FV_X(name) extern const fv_transform fv_transform_##name;
@@ -31,5 +35,9 @@ FV_TRANSFORM_LIST(FV_X)
 /* resized_crop's choice of rectangle, for tests and statistics. */
 fv_crop fv_resized_crop_draw(const fv_augment *augment, const fv_rng_key *key, int64_t height,
                              int64_t width);
+
+/* Rectangle i of random erasing; false: none fits. */
+bool fv_erase_draw(const fv_augment *augment, const fv_rng_key *key, int64_t i, int64_t height,
+                   int64_t width, fv_crop *out);
 
 #endif

@@ -58,6 +58,9 @@ static fv_status set_pixels(fv_trainer *t) {
     }
     t->augment.hflip = s->hflip;
     t->augment.vflip = s->vflip;
+    t->augment.reprob = s->reprob;
+    t->augment.recount = s->recount;
+    FV_TRY(fv_erase_mode_parse(s->remode, &t->augment.remode));
     FV_TRY(fv_interpolation_parse(s->train_interpolation, &t->augment.interpolation));
     return fv_augment_check(&t->augment);
 }
