@@ -149,12 +149,15 @@ static fv_var *block_forward(layer_case *c, fv_var *x) {
     return fv_block_forward(&layer.block, x);
 }
 
-/* Stride 2, a ratio of 0.25 rounded to 16 channels: in prose only. */
+/* Stride 2, ratios of 0.25 (rounded to 16 channels) and 0.5: in prose only. */
 static fv_status bottleneck_init(layer_case *c, fv_scope scope) {
+    const bool attends = strcmp(c->name, "byob_selfattn") == 0;
+    const fv_halo_config halo = {.heads = 2, .block = 4, .halo = 1};
     const fv_bottleneck_config cfg = {.in = fv_shape_last(&c->x_shape),
-                                      .mid = 16,
+                                      .mid = attends ? 24 : 16,
                                       .out = fv_shape_last(&c->y_shape),
                                       .stride = 2,
+                                      .halo = attends ? halo : (fv_halo_config){0},
                                       .act = FV_RELU};
     return fv_bottleneck_init(&layer.bottleneck, scope, &cfg);
 }
@@ -195,6 +198,7 @@ static const layer_kind kinds[] = {
     {"dwconv3", MAPS, false, conv_init, conv_forward},
     {"dwconv5", MAPS, false, conv_init, conv_forward},
     {"byob_bottleneck", MAPS, false, bottleneck_init, bottleneck_forward},
+    {"byob_selfattn", MAPS, false, bottleneck_init, bottleneck_forward},
     {"patch_embed", X_NCHW, false, patch_init, patch_forward},
     {"mha", 0, false, mha_init, mha_forward},
     {"mha_nobias", 0, false, mha_init, mha_forward},
