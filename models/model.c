@@ -7,6 +7,7 @@
 #include "models/model_list.h"
 
 #include <fnmatch.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* Tokens of a gradient chunk, at most (a part of the meaning of a training run: tree.h). */
@@ -83,7 +84,36 @@ static fv_status copy_group(fv_model *model, const fv_value *from, fv_value **to
     return FV_OK;
 }
 
-static fv_status build(fv_model *model, const fv_model_config *cfg) {
+/* Arguments of every timm model, which its newer folders spell out: what we have, or refused. */
+static fv_status read_common(fv_model *model, fv_model_config *cfg, const char **pool) {
+    fv_value *kwargs = model->kwargs;
+    int64_t classes = cfg->num_classes, channels = 3;
+    char where[512];
+
+    FV_TRY(fv_value_get_int(kwargs, "num_classes", 1, INT32_MAX, &classes));
+    FV_TRY(fv_value_get_int(kwargs, "in_chans", 3, 3, &channels));
+    FV_TRY(fv_value_get_string(kwargs, "global_pool", pool));
+    if (cfg->num_classes && cfg->num_classes != classes)
+        return FV_FAIL(FV_ERR_CONFIG, "%snum_classes: %" PRId64 ", but there are %" PRId64,
+                       fv_value_where(fv_value_find(kwargs, "num_classes"), where), classes,
+                       cfg->num_classes);
+    cfg->num_classes = classes;
+    return FV_OK;
+}
+
+static fv_status check_pool(const fv_model *model, const char *asked) {
+    char where[512];
+
+    if (!asked || strcmp(asked, model->global_pool) == 0) return FV_OK;
+    return FV_FAIL(FV_ERR_CONFIG, "%sglobal_pool: '%.80s' is not available here; %s has '%s'",
+                   fv_value_where(fv_value_find(model->kwargs, "global_pool"), where), asked,
+                   model->name, model->global_pool);
+}
+
+static fv_status build(fv_model *model, const fv_model_config *asked) {
+    fv_model_config copy = *asked, *cfg = &copy;
+    const char *pool = NULL;
+
     model->name = find(cfg->name, &model->family);
     if (!model->name) return unknown(cfg->name);
     if (!(cfg->drop_path >= 0.0 && cfg->drop_path < 1.0))
@@ -96,7 +126,9 @@ static fv_status build(fv_model *model, const fv_model_config *cfg) {
     FV_TRY(copy_group(model, cfg->attention, &model->attention));
     FV_TRY(copy_group(model, cfg->pool, &model->pool));
     FV_TRY(copy_group(model, cfg->pos, &model->pos));
+    FV_TRY(read_common(model, cfg, &pool));
     FV_TRY(model->family->build(model, cfg));
+    FV_TRY(check_pool(model, pool));
     return fv_params_status(&model->params);
 }
 

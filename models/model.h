@@ -21,11 +21,12 @@ typedef struct fv_model_input {
 
 /* How a model is asked for.  Zero means the variant's own value. */
 typedef struct fv_model_config {
-    const char *name;           /* e.g. "vit_tiny_patch16_224", with an optional ".tag" */
-    int64_t num_classes;        /* 0: the variant's (1000; mini models 10) */
-    int64_t img_size;           /* px; 0: that of kwargs, else the variant's */
-    double drop_path;           /* stochastic depth of the last block */
-    const fv_value *kwargs;     /* model_kwargs, may be NULL; unknown keys are errors */
+    const char *name;       /* e.g. "vit_tiny_patch16_224", with an optional ".tag" */
+    int64_t num_classes;    /* 0: the variant's (1000; mini models 10) */
+    int64_t img_size;       /* px; 0: that of kwargs, else the variant's */
+    double drop_path;       /* stochastic depth of the last block */
+    const fv_value *kwargs; /* model_kwargs, may be NULL; unknown keys are errors.  num_classes and
+                                   global_pool must agree with the rest, in_chans is 3 */
     const fv_value *attention;  /* attention.* group, may be NULL */
     const fv_value *pool, *pos; /* their groups, may be NULL */
     bool bf16;                  /* also keep a bf16 copy of the values, for fv_step.bf16 */

@@ -222,8 +222,11 @@ static fv_status open_model(opening *o, const char *path, bool want_grad, fv_mod
     fv_status status = choose(o);
     if (status == FV_OK) status = fv_model_create(&o->config, want_grad, out);
     if (status == FV_OK) status = read_input(o, *out);
-    if (status == FV_ERR_CONFIG && o->of_file) /* the file's fault, not the caller's */
-        status = fv_error_context(FV_ERR_FORMAT, "%s", meta->files.config);
+    if (status == FV_ERR_CONFIG && o->of_file) { /* the file's fault, not the caller's */
+        const char *file = meta->files.config;
+        const bool placed = strncmp(fv_error_message(), file, strlen(file)) == 0;
+        status = placed ? FV_ERR_FORMAT : fv_error_context(FV_ERR_FORMAT, "%s", file);
+    }
     if (status == FV_OK) status = read_labels(o, *out);
     if (status == FV_OK) status = fv_model_load_values(*out, o->st, o->overrides->report);
     return status;

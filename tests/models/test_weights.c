@@ -147,6 +147,30 @@ Test(models_weights, older_hub_folders_keep_pixels_at_the_top) {
     cr_assert_eq(other->input.crop_pct, 0.75);
 }
 
+/* timm 1.0.31 writes the arguments that all its models have. */
+Test(models_weights, arguments_that_newer_timm_spells_out) {
+    const char *start = "{\"architecture\": \"mini_vit\", \"model_args\": {\"num_classes\": 7, ";
+    static const struct {
+        const char *rest, *says;
+    } cases[] = {
+        {"\"in_chans\": 3, \"global_pool\": \"token\", \"img_size\": [32, 32]}}", NULL},
+        {"\"in_chans\": 1}}", "in_chans"},
+        {"\"global_pool\": \"map\"}}", "global_pool"},
+        {"\"img_size\": 32}, \"num_classes\": 8}", "num_classes: 7, but there are 8"},
+    };
+    save(&(fv_model_config){.name = "mini_vit", .num_classes = 7}, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_config(fv_arena_printf(&arena, "%s%s", start, cases[i].rest));
+        if (cases[i].says) {
+            refuse(root, (fv_model_config){0}, FV_ERR_FORMAT, cases[i].says);
+            continue;
+        }
+        cr_assert_eq(open_with(root, (fv_model_config){0}), FV_OK, "%s", fv_error_message());
+        cr_assert_eq(other->num_classes, 7);
+        same_values();
+    }
+}
+
 Test(models_weights, bare_files_need_a_name_and_know_their_classes) {
     char bare[128];
     save(&(fv_model_config){.name = "mini_vit", .num_classes = 7}, NULL);
