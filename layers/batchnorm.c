@@ -17,7 +17,11 @@ fv_status fv_batchnorm_layer_init(fv_batchnorm_layer *m, fv_scope scope, int64_t
     return FV_OK;
 }
 
-static fv_var *apply(const fv_batchnorm_layer *m, fv_var *x, fv_dtype out) {
+fv_var *fv_batchnorm_layer_forward(const fv_batchnorm_layer *m, fv_var *x) {
+    return fv_batchnorm_layer_forward_to(m, x, x->dtype);
+}
+
+fv_var *fv_batchnorm_layer_forward_to(const fv_batchnorm_layer *m, fv_var *x, fv_dtype out) {
     fv_tape *tape = x->tape;
     const char *outer = fv_tape_scope(tape, m->path);
     fv_var *y =
@@ -25,12 +29,4 @@ static fv_var *apply(const fv_batchnorm_layer *m, fv_var *x, fv_dtype out) {
 
     fv_tape_scope(tape, outer);
     return fv_tap(y, m->path);
-}
-
-fv_var *fv_batchnorm_layer_forward(const fv_batchnorm_layer *m, fv_var *x) {
-    return apply(m, x, x->dtype);
-}
-
-fv_var *fv_batchnorm_layer_forward_f32(const fv_batchnorm_layer *m, fv_var *x) {
-    return apply(m, x, FV_F32);
 }

@@ -16,8 +16,8 @@ typedef struct fv_batchnorm_layer {
 
 fv_status fv_batchnorm_layer_init(fv_batchnorm_layer *m, fv_scope scope, int64_t dim);
 
-/* x [...,C] -> [...,C] in x's dtype, _f32 always in f32.  Tapped under the layer's path. */
+/* x [...,C] -> [...,C] in x's dtype; _to writes `out`.  Tapped under the layer's path. */
 fv_var *fv_batchnorm_layer_forward(const fv_batchnorm_layer *m, fv_var *x);
-fv_var *fv_batchnorm_layer_forward_f32(const fv_batchnorm_layer *m, fv_var *x);
+fv_var *fv_batchnorm_layer_forward_to(const fv_batchnorm_layer *m, fv_var *x, fv_dtype out);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "models/model.h"
 
-#define FV_FAMILY_LIST(X) X(vit) X(davit) X(halonet) X(resnet)
+#define FV_FAMILY_LIST(X) X(vit) X(biformer) X(davit) X(halonet) X(resnet)
 
 #define FV_X(name) extern const fv_family fv_family_##name;
 FV_FAMILY_LIST(FV_X)
