@@ -3,7 +3,7 @@
 /* What timm calls the units; the order of declaration differs too (shortcut first, or last). */
 typedef struct block_names {
     fv_conv_bn_names reduce, conv, expand, shortcut, pooled_shortcut;
-    const char *attn, *post_attn;
+    const char *gate, *attn, *post_attn;
 } block_names;
 
 static const block_names byob = {
@@ -12,6 +12,7 @@ static const block_names byob = {
     .expand = {"conv3_1x1.conv", "conv3_1x1.bn", "conv3_1x1"},
     .shortcut = {"shortcut.conv", "shortcut.bn", "shortcut"},
     .pooled_shortcut = {"shortcut.conv", "shortcut.bn", "shortcut"},
+    .gate = "attn",
     .attn = "self_attn",
     .post_attn = "post_attn",
 };
@@ -21,8 +22,9 @@ static const block_names resnet = {
     .expand = {"conv3", "bn3", "branch"},
     .shortcut = {"downsample.0", "downsample.1", "downsample"},
     .pooled_shortcut = {"downsample.1", "downsample.2", "downsample"},
-    .attn = "attn",
-    .post_attn = "bn_attn",
+    .gate = "se",
+    .attn = "self_attn",
+    .post_attn = "post_attn",
 };
 
 static int64_t stride_of(const fv_bottleneck_config *c) { return c->stride ? c->stride : 1; }
@@ -40,6 +42,15 @@ static fv_status init_shortcut(fv_bottleneck *m, fv_scope scope, const fv_bottle
     if (!m->projects) return FV_OK;
     return fv_conv_bn_init(&m->shortcut, scope,
                            c->avg_shortcut ? &names->pooled_shortcut : &names->shortcut, &unit);
+}
+
+static fv_status init_gate(fv_bottleneck *m, fv_scope scope, const fv_bottleneck_config *c,
+                           const block_names *names) {
+    const fv_scope gate = fv_scope_child(scope, "%s", names->gate);
+
+    m->gate = m->attends ? FV_GATE_NONE : c->gate;
+    if (m->gate == FV_GATE_SE) return fv_squeeze_excite_init(&m->se, gate, c->mid, 0);
+    return m->gate == FV_GATE_ECA ? fv_eca_init(&m->eca, gate, c->mid, 0) : FV_OK;
 }
 
 static fv_status init_middle(fv_bottleneck *m, fv_scope scope, const fv_bottleneck_config *c,
@@ -72,6 +83,7 @@ fv_status fv_bottleneck_init(fv_bottleneck *m, fv_scope scope, const fv_bottlene
     if (shortcut_first) FV_TRY(init_shortcut(m, scope, cfg, names));
     FV_TRY(fv_conv_bn_init(&m->reduce, scope, &names->reduce, &reduce));
     FV_TRY(init_middle(m, scope, cfg, names));
+    FV_TRY(init_gate(m, scope, cfg, names));
     FV_TRY(fv_conv_bn_init(&m->expand, scope, &names->expand, &expand));
     return shortcut_first ? FV_OK : init_shortcut(m, scope, cfg, names);
 }
@@ -82,6 +94,13 @@ static fv_var *attend(const fv_bottleneck *m, fv_var *x) {
 
     y = fv_batchnorm_layer_forward(&m->post_attn, y);
     return fv_activation(y, m->act, fv_product_dtype(y->tape));
+}
+
+/* x [B,H,W,M] -> [B,H/s,W/s,M] */
+static fv_var *convolve(const fv_bottleneck *m, fv_var *x) {
+    x = fv_conv_bn_forward(&m->conv, x);
+    if (m->gate == FV_GATE_SE) return fv_squeeze_excite_forward(&m->se, x);
+    return m->gate == FV_GATE_ECA ? fv_eca_forward(&m->eca, x) : x;
 }
 
 /* x [B,H,W,I] -> [B,H/s,W/s,O] */
@@ -100,10 +119,10 @@ fv_var *fv_bottleneck_forward(const fv_bottleneck *m, fv_var *x) {
     fv_tape *tape = x->tape;
     const char *outer = fv_tape_scope(tape, m->path);
 
-    fv_var *y = fv_conv_bn_forward(&m->reduce, x);                   /* [B,H,W,M] */
-    y = m->attends ? attend(m, y) : fv_conv_bn_forward(&m->conv, y); /* [B,H/s,W/s,M] */
-    y = fv_conv_bn_forward(&m->expand, y);                           /* [B,H/s,W/s,O] */
-    y = fv_residual(shortcut(m, x), y, m->drop_path);                /* [B,H/s,W/s,O] */
+    fv_var *y = fv_conv_bn_forward(&m->reduce, x);    /* [B,H,W,M] */
+    y = m->attends ? attend(m, y) : convolve(m, y);   /* [B,H/s,W/s,M] */
+    y = fv_conv_bn_forward(&m->expand, y);            /* [B,H/s,W/s,O] */
+    y = fv_residual(shortcut(m, x), y, m->drop_path); /* [B,H/s,W/s,O] */
     y = fv_activation(y, m->act, fv_product_dtype(tape));
     fv_tape_scope(tape, outer);
     return fv_tap(y, m->path);

@@ -29,6 +29,7 @@ static const halonet_variant variants[] = {
       .stem_pool = "maxpool",
       .stem_chs = 64,
       .act_layer = "relu",
+      .attn_layer = "",
       .n_stages = 4,
       .stage = {{"AAA", 64, 1, 1.0, 8, 3, 8},
                 {"AAA", 128, 2, 1.0, 8, 3, 8},
@@ -43,6 +44,7 @@ static const halonet_variant variants[] = {
       .stem_pool = "maxpool",
       .stem_chs = 64,
       .act_layer = "relu",
+      .attn_layer = "",
       .n_stages = 4,
       .stage = {{"bb", 256, 1, 0.25, 8, 2, 8},
                 {"bb", 512, 2, 0.25, 8, 2, 8},
@@ -57,11 +59,45 @@ static const halonet_variant variants[] = {
       .stem_pool = "maxpool",
       .stem_chs = 64,
       .act_layer = "silu",
+      .attn_layer = "",
       .n_stages = 4,
       .stage = {{"bbb", 256, 1, 0.25, 8, 3, 8},
                 {"bbbA", 512, 2, 0.25, 8, 3, 4},
                 {"bAbAbA", 1024, 2, 0.25, 8, 3, 8},
                 {"bAb", 2048, 2, 0.25, 8, 3, 8}}}},
+    {"sehalonet33ts",
+     0.94,
+     1000,
+     {.height = 256,
+      .width = 256,
+      .stem_type = "tiered",
+      .stem_pool = "",
+      .stem_chs = 64,
+      .act_layer = "silu",
+      .attn_layer = "se",
+      .num_features = 1280,
+      .n_stages = 4,
+      .stage = {{"bb", 256, 1, 0.25, 8, 3, 8},
+                {"bbA", 512, 2, 0.25, 8, 3, 8},
+                {"bbA", 1024, 2, 0.25, 8, 3, 8},
+                {"AA", 1536, 2, 0.333, 8, 3, 8}}}},
+    {"eca_halonext26ts",
+     0.94,
+     1000,
+     {.height = 256,
+      .width = 256,
+      .stem_type = "tiered",
+      .stem_pool = "maxpool",
+      .stem_chs = 64,
+      .act_layer = "silu",
+      .attn_layer = "eca",
+      .group_size = 16,
+      .dim_head = 16,
+      .n_stages = 4,
+      .stage = {{"bb", 256, 1, 0.25, 8, 2, 8},
+                {"bb", 512, 2, 0.25, 8, 2, 8},
+                {"bA", 1024, 2, 0.25, 8, 2, 8},
+                {"AA", 2048, 2, 0.25, 8, 2, 8}}}},
     {"mini_halonet_h1",
      0.95,
      10,
@@ -71,6 +107,7 @@ static const halonet_variant variants[] = {
       .stem_pool = "maxpool",
       .stem_chs = 32,
       .act_layer = "relu",
+      .attn_layer = "",
       .n_stages = 4,
       .stage = {{"A", 32, 1, 1.0, 4, 1, 8},
                 {"A", 64, 2, 1.0, 4, 1, 8},
@@ -85,6 +122,7 @@ static const halonet_variant variants[] = {
       .stem_pool = "maxpool",
       .stem_chs = 32,
       .act_layer = "silu",
+      .attn_layer = "",
       .n_stages = 4,
       .stage = {{"b", 64, 1, 0.25, 4, 2, 4},
                 {"bA", 128, 2, 0.25, 4, 2, 4},
@@ -115,6 +153,11 @@ static const char *variant_name(int i) { return i >= 0 && i < VARIANTS ? variant
 
 static fv_activation_kind activation(const fv_halonet_args *a) {
     return strcmp(a->act_layer, "silu") == 0 ? FV_SILU : FV_RELU;
+}
+
+static fv_gate_kind gate(const fv_halonet_args *a) {
+    if (strcmp(a->attn_layer, "se") == 0) return FV_GATE_SE;
+    return strcmp(a->attn_layer, "eca") == 0 ? FV_GATE_ECA : FV_GATE_NONE;
 }
 
 static int64_t width_of(const fv_halonet_args *a) {
@@ -166,6 +209,7 @@ static fv_status build_stage(halonet_stage *m, fv_scope scope, const fv_halonet_
                                 .mid = fv_halonet_inner(stage),
                                 .out = stage->width,
                                 .stride = stage->stride,
+                                .gate = gate(a),
                                 .act = activation(a)};
 
     m->path = scope.path;

@@ -5,14 +5,15 @@
 #include <inttypes.h>
 #include <string.h>
 
-static const char *const arg_names[] = {"img_size",   "stem_type",    "stem_pool",  "stem_chs",
-                                        "act_layer",  "num_features", "group_size", "dim_head",
-                                        "blocks",     "widths",       "strides",    "ratios",
-                                        "block_size", "halo_size",    "num_heads",  NULL};
+static const char *const arg_names[] = {
+    "img_size",     "stem_type",  "stem_pool", "stem_chs",  "act_layer", "attn_layer",
+    "num_features", "group_size", "dim_head",  "blocks",    "widths",    "strides",
+    "ratios",       "block_size", "halo_size", "num_heads", NULL};
 
 static const char *const stem_types[] = {"7x7", "3x3", "tiered", NULL};
 static const char *const pools[] = {"maxpool", "", NULL};
 static const char *const activations[] = {"relu", "silu", NULL};
+static const char *const gates[] = {"", "se", "eca", NULL};
 
 /* ---- read ---- */
 
@@ -88,6 +89,7 @@ fv_status fv_halonet_args_read(const fv_model *model, int64_t img_size, fv_halon
     FV_TRY(fv_args_word(kwargs, "stem_pool", pools, &a->stem_pool));
     FV_TRY(fv_value_get_int(kwargs, "stem_chs", 1, 65536, &a->stem_chs));
     FV_TRY(fv_args_word(kwargs, "act_layer", activations, &a->act_layer));
+    FV_TRY(fv_args_word(kwargs, "attn_layer", gates, &a->attn_layer));
     FV_TRY(fv_value_get_int(kwargs, "num_features", 0, 65536, &a->num_features));
     FV_TRY(fv_value_get_int(kwargs, "group_size", 0, 65536, &a->group_size));
     FV_TRY(fv_value_get_int(kwargs, "dim_head", 0, 65536, &a->dim_head));
@@ -219,6 +221,7 @@ fv_status fv_halonet_args_write(fv_model *model, const fv_halonet_args *v,
     write_word(arena, args, "stem_pool", v->stem_pool, a->stem_pool);
     write_int(arena, args, "stem_chs", v->stem_chs, a->stem_chs);
     write_word(arena, args, "act_layer", v->act_layer, a->act_layer);
+    write_word(arena, args, "attn_layer", v->attn_layer, a->attn_layer);
     write_int(arena, args, "num_features", v->num_features, a->num_features);
     write_int(arena, args, "group_size", v->group_size, a->group_size);
     write_int(arena, args, "dim_head", v->dim_head, a->dim_head);

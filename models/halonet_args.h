@@ -19,14 +19,15 @@ typedef struct fv_halonet_stage {
 } fv_halonet_stage;
 
 typedef struct fv_halonet_args {
-    int64_t height, width; /* px */
-    const char *stem_type; /* "7x7", "3x3" or "tiered" */
-    const char *stem_pool; /* "maxpool" or "" */
-    int64_t stem_chs;      /* channels */
-    const char *act_layer; /* "relu" or "silu" */
-    int64_t num_features;  /* of a 1x1 convolution before the pooling; 0: none */
-    int64_t group_size;    /* channels of a group of the 3x3 convolutions; 0: one group */
-    int64_t dim_head;      /* of queries and keys; 0: that of values */
+    int64_t height, width;  /* px */
+    const char *stem_type;  /* "7x7", "3x3" or "tiered" */
+    const char *stem_pool;  /* "maxpool" or "" */
+    int64_t stem_chs;       /* channels */
+    const char *act_layer;  /* "relu" or "silu" */
+    const char *attn_layer; /* gate behind 3x3 convolutions: "", "se" or "eca" */
+    int64_t num_features;   /* of a 1x1 convolution before the pooling; 0: none */
+    int64_t group_size;     /* channels of a group of the 3x3 convolutions; 0: one group */
+    int64_t dim_head;       /* of queries and keys; 0: that of values */
     int64_t n_stages;
     fv_halonet_stage stage[FV_HALONET_STAGES];
 } fv_halonet_args;

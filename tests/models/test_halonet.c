@@ -42,11 +42,11 @@ static const struct {
     int64_t params;
     double gmacs;
     int64_t shorter_side; /* of the evaluation resize */
-} published[] = {{"halonet_h1", 8100056, 2.988, 269},
-                 {"halonet26t", 12480288, 3.173, 269},
-                 {"halonet50ts", 22733280, 5.270, 272},
-                 {"mini_halonet_h1", 221218, 0.0, 0},
-                 {"mini_halonet_ts", 658918, 0.0, 0}};
+} published[] = {
+    {"halonet_h1", 8100056, 2.988, 269},        {"halonet26t", 12480288, 3.173, 269},
+    {"halonet50ts", 22733280, 5.270, 272},      {"sehalonet33ts", 13691712, 3.530, 272},
+    {"eca_halonext26ts", 10756885, 2.420, 272}, {"mini_halonet_h1", 221218, 0.0, 0},
+    {"mini_halonet_ts", 658918, 0.0, 0}};
 
 #define PUBLISHED (sizeof published / sizeof *published)
 
@@ -155,6 +155,7 @@ Test(models_halonet, illegal_arguments_name_key_and_rule) {
     refuse("group_size: 48", "group_size: 48 does not divide the inner width 64 of stage 0");
     refuse("stem_chs: 36", "stem_chs: 36 is not a multiple of 8");
     refuse("stem_type: deep", "'deep' is not available here; known: 7x7, 3x3, tiered");
+    refuse("attn_layer: cbam", "attn_layer: 'cbam' is not available here; known: '', se, eca");
     refuse("act_layer: gelu", "act_layer: 'gelu'");
     refuse("blocks: bbAA", "blocks: expected a list of 1 to 8 stages");
     refuse("blocks: [b, x]", "blocks: stage 1 is not a word of b");
@@ -171,6 +172,34 @@ Test(models_halonet, groups_of_other_families_are_not_ignored) {
     const fv_model_config config = {.name = "halonet26t", .attention = yaml("kind: mhsa")};
     cr_assert_eq(fv_model_create(&config, true, &run.model), FV_ERR_CONFIG);
     cr_assert(strstr(fv_error_message(), "unknown key 'kind'"), "%s", fv_error_message());
+}
+
+/* Gates on channels and groups of channels, trained and composed. */
+Test(models_halonet, gates_follow_3x3_convolutions) {
+    static const char *const gates[] = {"se", "eca"}, *const names[] = {
+                                                          "stages.0.0.attn.fc2.bias",
+                                                          "stages.0.0.attn.conv.weight"};
+    fv_model_config config = small();
+    float want[10];
+
+    for (int i = 0; i < 2; i++) {
+        const char *text = fv_arena_printf(&run.arena,
+                                           "{blocks: [b, bA], widths: [32, 64], "
+                                           "group_size: 4, stem_pool: '', "
+                                           "block_size: 2, num_heads: 4, "
+                                           "attn_layer: %s}",
+                                           gates[i]);
+        config.kwargs = yaml(text);
+        model_run_create(&run, &config);
+        cr_assert_not_null(fv_params_find(&run.model->params, names[i]), "%s", names[i]);
+        cr_assert_null(fv_params_find(&run.model->params, names[!i]));
+        const model_run_losses losses =
+            model_run_descend(&run, &(fv_step){.mode = FV_TRAIN}, 4, 8, 0.1f);
+        cr_assert_lt(losses.last, losses.first);
+        memcpy(want, model_run_forward(&run, &(fv_step){.mode = FV_INFER}, 2)->data, sizeof want);
+        const float *y = model_run_forward(&run, &(fv_step){.mode = FV_EXPLAIN}, 2)->data;
+        for (int k = 0; k < 10; k++) cr_assert_float_eq(y[k], want[k], 1e-5f);
+    }
 }
 
 /* A rectangle of legal maps runs; another size than the model's does not. */
