@@ -56,6 +56,17 @@ uint32_t fv_rng_below(const fv_rng_key *key, uint64_t i, uint32_t n) {
     return (uint32_t)(((uint64_t)fv_rng_u32(key, i) * n) >> 32);
 }
 
+double fv_rng_next(fv_rng_stream *s) { return fv_rng_uniform_double(&s->key, s->next++); }
+
+double fv_rng_next_normal(fv_rng_stream *s) {
+    const double radius = sqrt(-2.0 * log(1.0 - fv_rng_next(s)));
+    return radius * cos(6.283185307179586 * fv_rng_next(s));
+}
+
+int64_t fv_rng_next_below(fv_rng_stream *s, int64_t n) {
+    return (int64_t)(fv_rng_next(s) * (double)n);
+}
+
 uint32_t fv_rng_name(const char *name) {
     uint64_t h = 0xCBF29CE484222325u;
     for (; *name; name++) h = (h ^ (unsigned char)*name) * 0x100000001B3u;

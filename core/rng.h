@@ -37,6 +37,15 @@ double fv_rng_uniform_double(const fv_rng_key *key, uint64_t i); /* [0, 1), 53 b
 float fv_rng_normal(const fv_rng_key *key, uint64_t i); /* standard normal, Box and Muller */
 uint32_t fv_rng_below(const fv_rng_key *key, uint64_t i, uint32_t n); /* 0..n-1, bias < 2^-32 n */
 
+/* The draws of one key in turn, each made of one block. */
+typedef struct fv_rng_stream {
+    fv_rng_key key;
+    uint64_t next;
+} fv_rng_stream;
+double fv_rng_next(fv_rng_stream *stream);                   /* [0, 1), 53 bits */
+double fv_rng_next_normal(fv_rng_stream *stream);            /* standard normal */
+int64_t fv_rng_next_below(fv_rng_stream *stream, int64_t n); /* 0..n-1, bias < 2^-53 n */
+
 /* FNV-1a of a name, folded to 32 bits: the layer entry of keys that belong to a named thing. */
 uint32_t fv_rng_name(const char *name);
 

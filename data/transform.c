@@ -68,6 +68,7 @@ fv_status fv_augment_check(const fv_augment *augment) {
 void fv_workspace_free(fv_workspace *ws) {
     fv_image_release(&ws->image);
     fv_resize_scratch_free(&ws->resize);
+    fv_buffer_free(&ws->copy);
 }
 
 void fv_normalize(const fv_preprocess *pre, const fv_image *image, float *out) {
@@ -94,6 +95,7 @@ fv_status fv_transform_train_with(const fv_preprocess *pre, const fv_augment *au
                                 .source = image,
                                 .image = &ws->image,
                                 .scratch = &ws->resize,
+                                .copy = &ws->copy,
                                 .values = out};
 
     FV_TRY(fv_preprocess_check(pre));

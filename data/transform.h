@@ -7,6 +7,7 @@
 #define FV_DATA_TRANSFORM_H
 
 #include "core/rng.h"
+#include "data/rand_augment.h"
 #include "data/resize.h"
 
 /* What a model expects. */
@@ -30,6 +31,7 @@ typedef struct fv_augment {
     double ratio[2];     /* width over height of the crop, log-uniform in this range */
     double hflip, vflip; /* probabilities */
     fv_interpolation interpolation;
+    fv_rand_augment aa;
     double reprob; /* probability of random erasing */
     fv_erase_mode remode;
     int64_t recount; /* rectangles per image */
@@ -49,6 +51,7 @@ fv_status fv_augment_check(const fv_augment *augment);
 typedef struct fv_workspace {
     fv_image image;
     fv_resize_scratch resize;
+    fv_buffer copy;
 } fv_workspace;
 void fv_workspace_free(fv_workspace *ws);
 

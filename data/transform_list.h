@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#define FV_TRANSFORM_LIST(X) X(resized_crop) X(hflip) X(vflip) X(erase)
+#define FV_TRANSFORM_LIST(X) X(resized_crop) X(hflip) X(vflip) X(rand_augment) X(erase)
 
 /* What a transform may read and write.  The first one (resized_crop) turns the source into an image
  * of the model's size; the others change that image in place. */
@@ -18,7 +18,8 @@ typedef struct fv_transform_state {
     const fv_image *source; /* as decoded */
     fv_image *image;        /* the model's size, once resized_crop has run */
     fv_resize_scratch *scratch;
-    float *values; /* [img_h, img_w, 3], normalised: what finish changes */
+    fv_buffer *copy; /* memory for a copy of the image */
+    float *values;   /* [img_h, img_w, 3], normalised: what finish changes */
 } fv_transform_state;
 
 typedef struct fv_transform {

@@ -10,49 +10,31 @@ bool fv_mixup_enabled(const fv_mixup_config *c) {
 
 /* ---- what is drawn ---- */
 
-/* Draws of one key in turn. */
-typedef struct draws {
-    fv_rng_key key;
-    uint64_t next;
-} draws;
-
-/* In ]0, 1[. */
-static double uniform(draws *d) { return fmax(fv_rng_uniform_double(&d->key, d->next++), 0x1p-54); }
-
-/* Standard normal, Box and Muller; two draws. */
-static double normal(draws *d) {
-    const double radius = sqrt(-2.0 * log(uniform(d)));
-    return radius * cos(6.283185307179586 * uniform(d));
-}
-
 /* Logarithm of a Gamma(a) number: Marsaglia and Tsang 2000 for a + 1, whose smaller sibling is that times
  * U^(1/a).  The logarithm survives where a small a makes the number itself 0. */
-static double log_gamma_number(draws *d, double a) {
+static double log_gamma_number(fv_rng_stream *d, double a) {
     const double e = a + 1.0 - 1.0 / 3.0, c = 1.0 / sqrt(9.0 * e);
 
     for (;;) {
-        const double x = normal(d), v = pow(1.0 + c * x, 3.0);
-        const double u = uniform(d);
-        if (v > 0.0 && log(u) < 0.5 * x * x + e - e * v + e * log(v))
-            return log(e * v) + log(uniform(d)) / a;
+        const double x = fv_rng_next_normal(d), v = pow(1.0 + c * x, 3.0);
+        const double u = fv_rng_next(d);
+        if (v > 0.0 && log(1.0 - u) < 0.5 * x * x + e - e * v + e * log(v))
+            return log(e * v) + log(1.0 - fv_rng_next(d)) / a;
     }
 }
 
-static double beta(draws *d, double alpha) {
+static double beta(fv_rng_stream *d, double alpha) {
     const double a = log_gamma_number(d, alpha), b = log_gamma_number(d, alpha);
     return 1.0 / (1.0 + exp(b - a));
 }
 
-/* 0 .. n - 1 */
-static int64_t below(draws *d, int64_t n) { return (int64_t)(uniform(d) * (double)n); }
-
 static int64_t clip(int64_t v, int64_t most) { return v < 0 ? 0 : v > most ? most : v; }
 
 /* A rectangle of the area 1 - lam around a uniform centre, cut off at the border. */
-static void place(fv_mix *mix, draws *d, int64_t height, int64_t width) {
+static void place(fv_mix *mix, fv_rng_stream *d, int64_t height, int64_t width) {
     const double side = sqrt(1.0 - mix->lam);
     const int64_t h = (int64_t)((double)height * side), w = (int64_t)((double)width * side);
-    const int64_t y = below(d, height), x = below(d, width);
+    const int64_t y = fv_rng_next_below(d, height), x = fv_rng_next_below(d, width);
 
     mix->top = clip(y - h / 2, height);
     mix->bottom = clip(y + h / 2, height);
@@ -61,29 +43,29 @@ static void place(fv_mix *mix, draws *d, int64_t height, int64_t width) {
 }
 
 /* from + uniform 0 .. to - from - 1 */
-static int64_t between(draws *d, double from, double to, int64_t size) {
+static int64_t between(fv_rng_stream *d, double from, double to, int64_t size) {
     const int64_t low = (int64_t)(from * (double)size), high = (int64_t)(to * (double)size);
-    return high > low ? low + below(d, high - low) : low;
+    return high > low ? low + fv_rng_next_below(d, high - low) : low;
 }
 
-static void place_minmax(fv_mix *mix, const double range[2], draws *d, int64_t height,
+static void place_minmax(fv_mix *mix, const double range[2], fv_rng_stream *d, int64_t height,
                          int64_t width) {
     const int64_t h = between(d, range[0], range[1], height);
     const int64_t w = between(d, range[0], range[1], width);
 
-    mix->top = h < height ? below(d, height - h) : 0;
-    mix->left = w < width ? below(d, width - w) : 0;
+    mix->top = h < height ? fv_rng_next_below(d, height - h) : 0;
+    mix->left = w < width ? fv_rng_next_below(d, width - w) : 0;
     mix->bottom = mix->top + h;
     mix->right = mix->left + w;
 }
 
 fv_mix fv_mixup_draw(const fv_mixup_config *c, fv_rng_key key, int64_t height, int64_t width) {
-    draws d = {.key = key};
+    fv_rng_stream d = {.key = key};
     fv_mix mix = {.lam = 1.0};
     const bool minmax = c->cutmix_minmax[1] > 0.0, can_cut = minmax || c->cutmix > 0.0;
 
-    if (!fv_mixup_enabled(c) || !(uniform(&d) < c->prob)) return mix;
-    mix.cut = can_cut && (!(c->mixup > 0.0) || uniform(&d) < c->switch_prob);
+    if (!fv_mixup_enabled(c) || !(fv_rng_next(&d) < c->prob)) return mix;
+    mix.cut = can_cut && (!(c->mixup > 0.0) || fv_rng_next(&d) < c->switch_prob);
     if (!mix.cut || !minmax) mix.lam = beta(&d, mix.cut ? c->cutmix : c->mixup);
     if (!mix.cut) return mix;
     if (minmax)

@@ -58,6 +58,7 @@ static fv_status set_pixels(fv_trainer *t) {
     }
     t->augment.hflip = s->hflip;
     t->augment.vflip = s->vflip;
+    FV_TRY(fv_rand_augment_parse(s->aa, &t->augment.aa));
     t->augment.reprob = s->reprob;
     t->augment.recount = s->recount;
     FV_TRY(fv_erase_mode_parse(s->remode, &t->augment.remode));
