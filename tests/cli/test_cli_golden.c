@@ -35,7 +35,10 @@ static void write_copy(const char *name, const char *tensor, damage kind, double
         if (target && kind == DELETE) continue;
         item->name = target && kind == RENAME ? "elsewhere" : e->name;
         cr_assert_eq(fv_safetensors_load(st, e->name, &arena, &item->tensor), FV_OK);
-        if (target && kind == SHIFT) ((float *)item->tensor.data)[0] += (float)shift;
+        if (target && kind == SHIFT && item->tensor.dtype == FV_F32)
+            ((float *)item->tensor.data)[0] += (float)shift;
+        else if (target && kind == SHIFT)
+            ((int32_t *)item->tensor.data)[0] += (int32_t)shift;
         count++;
     }
     cr_assert(hit, "no tensor %s", tensor);
@@ -102,4 +105,26 @@ Test(cli_golden, a_renamed_tensor_fails) {
     cr_assert_geq(failures, 2); /* one missing, one unknown */
     cr_assert_eq(run_on("training.safetensors", "loss/ce", RENAME, 0, &failures), 1);
     cr_assert_geq(failures, 2);
+}
+
+/* Statistics that are loaded move every number behind them, statistics that are compared only themselves. */
+Test(cli_golden, damaged_batch_norm_statistics_fail) {
+    static const char eval[] = "model_mini_halonet_h1.safetensors",
+                      train[] = "model_mini_halonet_h1_train.safetensors",
+                      buffer[] = "buffer.stages.1.0.conv1_1x1.bn.running_var",
+                      after[] = "buffer_after.stages.1.0.conv1_1x1.bn.running_mean";
+    int failures;
+    cr_assert_eq(run_on(eval, buffer, NONE, 0, &failures), 0);
+    cr_assert_eq(run_on(eval, buffer, SHIFT, 0.1, &failures), 1);
+    cr_assert_geq(failures, 2);
+    cr_assert_eq(run_on(eval, buffer, DELETE, 0, &failures), 1);
+    cr_assert_eq(run_on(eval, buffer, RENAME, 0, &failures), 1);
+    cr_assert_geq(failures, 2);
+    cr_assert_eq(run_on(train, after, NONE, 0, &failures), 0);
+    cr_assert_eq(run_on(train, after, SHIFT, 1e-2, &failures), 1);
+    cr_assert_eq(failures, 1);
+    cr_assert_eq(run_on(train, after, DELETE, 0, &failures), 1);
+    cr_assert_eq(failures, 1);
+    cr_assert_eq(run_on(train, after, RENAME, 0, &failures), 1);
+    cr_assert_eq(failures, 2);
 }
