@@ -125,6 +125,7 @@
     INT(val_interval, 1, 0, INT64_MAX, TRAIN, "epochs between evaluations (0 = only at the end)")    \
     /* results */                                                                                    \
     STRING(logits, "", NULL, EVAL, "write logits and sample names to this safetensors file")         \
+    INT(depth, 0, 0, 64, SUMMARY, "levels of modules to show (0 = all, and their ops)")              \
     INT(topk, 5, 1, 1000000, PREDICT, "classes to print per image")                                  \
     STRING(method, "lrp,gradient_x_input", NULL, EXPLAIN,                                            \
            "explanation methods, separated by commas")                                               \

@@ -10,6 +10,8 @@ typedef struct fv_layer_row {
     fv_shape output; /* for one image */
     int64_t params;  /* trainable values that the op reads */
     double macs;
+    int64_t
+        kept_bytes; /* what a training step keeps of the result for backward, and saves beside it */
 } fv_layer_row;
 
 typedef struct fv_layer_table {
@@ -17,7 +19,7 @@ typedef struct fv_layer_table {
     int64_t count;
 } fv_layer_table;
 
-/* Of the fused ops of FV_INFER.  Errors: what the forward pass gives, FV_ERR_NOMEM. */
+/* Of the fused ops of FV_TRAIN in f32, for one image.  Errors: what the forward pass gives, FV_ERR_NOMEM. */
 fv_status fv_layer_table_make(const fv_model *model, fv_arena *arena, fv_layer_table *out);
 
 #endif

@@ -76,6 +76,33 @@ Test(cli_models, summary_rows_add_up) {
     cr_assert_eq(fv_value_find(layers->last, "output_shape")->last->integer, 7);
 }
 
+/* Each module is the sum of what is directly in it, to whatever depth it is asked for. */
+Test(cli_models, summary_folds_layers_into_modules) {
+    cr_assert_eq(cli_run("summary mini_vit --json --depth 2"), 0, "%s", cli_err);
+    const fv_value *v = cli_json();
+    cr_assert_not_null(v, "%s", cli_out);
+    const fv_value *modules = fv_value_find(v, "modules");
+    double params = 0.0, macs = 0.0, block = 0.0, kept = 0.0;
+    for (const fv_value *m = modules->first; m; m = m->next) {
+        const char *path = fv_value_find(m, "path")->text;
+        cr_assert_leq(number(m, "depth"), 2.0);
+        if (number(m, "depth") == 1.0) params += number(m, "params");
+        if (number(m, "depth") == 1.0) macs += number(m, "macs");
+        if (strcmp(path, "blocks") == 0) kept = number(m, "kept_bytes");
+        if (strncmp(path, "blocks.", 7) == 0) block += number(m, "kept_bytes");
+    }
+    cr_assert_eq(params, number(v, "params"));
+    cr_assert_float_eq(macs / 1e9, number(v, "gmacs"), 1e-9);
+    cr_assert(kept > 0.0 && kept == block);
+    cr_assert_eq(cli_run("summary mini_vit --depth 1"), 0);
+    cr_assert(strstr(cli_out, "\nblocks ") && !strstr(cli_out, "blocks.0"), "%s", cli_out);
+    cr_assert_eq(cli_run("summary mini_vit"), 0);
+    cr_assert_not_null(strstr(cli_out, "\n      blocks.0.attn.qkv"), "%s", cli_out);
+    cr_assert_not_null(strstr(cli_out, "\n      -                                    attention "),
+                       "%s", cli_out);
+    cr_assert_null(strstr(cli_out, " \n"), "no blanks at the end of a line");
+}
+
 Test(cli_models, summary_takes_sizes_arguments_and_files) {
     const char yaml[] = "model: mini_vit\nmodel_kwargs: {depth: 3}\nepochs: 5\n";
     const char *path = cli_write("model.yaml", yaml, strlen(yaml));
