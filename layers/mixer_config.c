@@ -88,11 +88,13 @@ void fv_mixer_config_read(fv_value *attention, int64_t stage, int64_t layer, con
         if (groups[i]) groups[i]->known = true;
 }
 
-/* Keys of every mixer below prefix ("" or "window."), up to the next dot. */
+/* Keys of every mixer below prefix ("" or "window."), up to the next dot; groups only at the top. */
 static void names_below(const char *prefix, const char *names[MAX_KEYS + 1]) {
     const size_t length = strlen(prefix);
     int n = 0;
 
+    for (int i = 0; length == 0 && fv_mixer_at(i) && n < MAX_KEYS; i++)
+        names[n++] = fv_mixer_at(i)->kind;
     for (int i = 0; fv_mixer_at(i); i++)
         for (const char *const *key = fv_mixer_at(i)->keys; *key && n < MAX_KEYS; key++)
             if (strncmp(*key, prefix, length) == 0 && !strchr(*key + length, '.'))

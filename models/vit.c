@@ -1,8 +1,10 @@
 /* vit.c - vision transformers: ViT (Dosovitskiy et al. 2021, "An image is worth 16x16 words") and DeiT
  * with or without distillation token (Touvron et al. 2021), in timm's form: patch embedding, class
- * token(s) in front, learned positions, pre-norm blocks, norm, linear classifier on the class token.
+ * token(s) in front, learned positions, pre-norm blocks, norm, linear classifier on the class token or,
+ * with global_pool avg, on the mean of the grid's tokens (then there need not be a class token).
  *
- * The last norm is applied to the prefix tokens only: nobody reads the others behind it. */
+ * The last norm is applied to what the classifier reads only: the class token, or the mean (timm calls
+ * it fc_norm then). */
 #include "core/ops.h"
 #include "layers/block.h"
 #include "layers/mixer_config.h"
@@ -37,13 +39,15 @@ static const vit_variant variants[] = {
 #define NORM_EPS 1e-6f
 
 typedef struct vit {
-    fv_param *cls_token;  /* [1,1,D] */
+    fv_param *cls_token;  /* [1,1,D]; NULL without one */
     fv_param *dist_token; /* [1,1,D]; NULL unless distilled */
     fv_param *pos_embed;  /* [1,T,D]; NULL without positions */
     fv_patch_embed patch_embed;
     fv_block *blocks; /* [depth] */
     int64_t depth;
-    fv_norm_layer norm;
+    fv_norm_layer norm; /* "norm", or "fc_norm" of the mean */
+    bool mean;          /* pools the grid's tokens */
+    int64_t n_prefix;
     fv_linear_layer head;
     fv_linear_layer head_dist; /* distilled only */
 } vit;
@@ -57,7 +61,7 @@ typedef struct vit_args {
     double mlp_ratio;
     bool qkv_bias, proj_bias, class_token;
     const char *pos_embed;   /* "learn" or "none" */
-    const char *global_pool; /* "token" */
+    const char *global_pool; /* "token" or "avg" */
 } vit_args;
 
 static const char *const arg_names[] = {"img_size",  "patch_size",  "embed_dim",   "depth",
@@ -97,8 +101,7 @@ static fv_status read_size(fv_value *kwargs, int64_t img_size, vit_args *a) {
 /* timm's constructor arguments, then the groups that say the same in our terms. */
 static fv_status read_args(const fv_model *model, const fv_model_config *cfg, vit_args *a) {
     fv_value *kwargs = model->kwargs;
-    const char *pool = "cls", *pos = NULL;
-    char where[512];
+    const char *pool = NULL, *pos = NULL;
 
     FV_TRY(read_size(kwargs, cfg->img_size, a));
     FV_TRY(fv_value_get_int(kwargs, "patch_size", 1, 16384, &a->patch_size));
@@ -110,12 +113,12 @@ static fv_status read_args(const fv_model *model, const fv_model_config *cfg, vi
     FV_TRY(fv_value_get_bool(kwargs, "proj_bias", &a->proj_bias));
     FV_TRY(fv_value_get_bool(kwargs, "class_token", &a->class_token));
     FV_TRY(read_word(kwargs, "pos_embed", "learn", "none", &a->pos_embed));
-    FV_TRY(read_word(kwargs, "global_pool", "token", "token", &a->global_pool));
+    FV_TRY(read_word(kwargs, "global_pool", "token", "avg", &a->global_pool));
     FV_TRY(fv_value_check_known(kwargs, arg_names));
-    if (!a->class_token)
-        return BAD_VALUE(kwargs, "class_token", "a model without one is not available");
 
-    FV_TRY(read_word(model->pool, "kind", "cls", "cls", &pool));
+    pool = strcmp(a->global_pool, "token") == 0 ? "cls" : "mean";
+    FV_TRY(read_word(model->pool, "kind", "cls", "mean", &pool));
+    a->global_pool = strcmp(pool, "cls") == 0 ? "token" : "avg";
     FV_TRY(fv_value_check_known(model->pool, (const char *const[]){"kind", NULL}));
     pos = strcmp(a->pos_embed, "learn") == 0 ? "learned" : "none";
     FV_TRY(read_word(model->pos, "kind", "learned", "none", &pos));
@@ -129,9 +132,17 @@ static fv_status read_args(const fv_model *model, const fv_model_config *cfg, vi
     return fv_value_get_bool(model->attention, "proj_bias", &a->proj_bias);
 }
 
-static fv_status check_args(const fv_model *model, const vit_args *a) {
+static bool pools_mean(const vit_args *a) { return strcmp(a->global_pool, "avg") == 0; }
+
+static fv_status check_args(const fv_model *model, const vit_variant *v, const vit_args *a) {
     const fv_value *kwargs = model->kwargs;
     char where[512];
+
+    if (!a->class_token && !pools_mean(a))
+        return BAD_VALUE(kwargs, "class_token", "without one, global_pool must be avg");
+    if (v->distilled && (pools_mean(a) || !a->class_token))
+        return BAD_VALUE(kwargs, a->class_token ? "global_pool" : "class_token",
+                         "a distilled model reads its class and distillation tokens");
 
     if (a->height % a->patch_size || a->width % a->patch_size)
         return BAD_VALUE(kwargs, fv_value_find(kwargs, "patch_size") ? "patch_size" : "img_size",
@@ -164,6 +175,8 @@ static fv_status write_args(fv_model *model, const vit_args *a) {
     fv_value_set(arena, args, "num_heads", fv_value_int(arena, a->num_heads));
     fv_value_set(arena, args, "mlp_ratio", fv_value_real(arena, a->mlp_ratio));
     fv_value_set(arena, args, "qkv_bias", fv_value_bool(arena, a->qkv_bias));
+    if (!a->class_token) fv_value_set(arena, args, "class_token", fv_value_bool(arena, false));
+    if (pools_mean(a)) fv_value_set(arena, args, "global_pool", fv_value_string(arena, "avg"));
     if (!a->proj_bias) fv_value_set(arena, args, "proj_bias", fv_value_bool(arena, false));
     if (strcmp(a->pos_embed, "none") == 0)
         fv_value_set(arena, args, "pos_embed", fv_value_string(arena, "none"));
@@ -187,9 +200,9 @@ static void fill_model(fv_model *model, const fv_model_config *cfg, const vit_va
     model->num_features = a->embed_dim;
     model->grid_h = a->height / a->patch_size;
     model->grid_w = a->width / a->patch_size;
-    model->prefix_tokens = v->distilled ? 2 : 1;
+    model->prefix_tokens = v->distilled ? 2 : a->class_token ? 1 : 0;
     model->tokens = model->prefix_tokens + model->grid_h * model->grid_w;
-    model->global_pool = "token";
+    model->global_pool = a->global_pool;
     model->first_conv = "patch_embed.proj";
     model->classifiers[0] = "head";
     model->classifiers[1] = v->distilled ? "head_dist" : NULL;
@@ -200,9 +213,11 @@ static fv_status build_tokens(vit *m, fv_scope scope, const fv_model *model, con
     const int64_t D = a->embed_dim;
     const fv_init tiny = {FV_INIT_NORMAL, 1e-6f}, small = {FV_INIT_TRUNC_NORMAL, 0.02f};
 
-    FV_TRY(fv_scope_param(scope, "cls_token", fv_shape_of(3, (int64_t)1, (int64_t)1, D), tiny,
-                          &m->cls_token));
-    m->cls_token->no_decay_hint = true;
+    if (a->class_token) {
+        FV_TRY(fv_scope_param(scope, "cls_token", fv_shape_of(3, (int64_t)1, (int64_t)1, D), tiny,
+                              &m->cls_token));
+        m->cls_token->no_decay_hint = true;
+    }
     if (strcmp(a->pos_embed, "learn") == 0) {
         FV_TRY(fv_scope_param(scope, "pos_embed", fv_shape_of(3, (int64_t)1, model->tokens, D),
                               small, &m->pos_embed));
@@ -267,7 +282,7 @@ static fv_status build(fv_model *model, const fv_model_config *cfg) {
                   .global_pool = "token"};
 
     FV_TRY(read_args(model, cfg, &a));
-    FV_TRY(check_args(model, &a));
+    FV_TRY(check_args(model, v, &a));
     FV_TRY(write_args(model, &a));
     fill_model(model, cfg, v, &a);
 
@@ -280,7 +295,10 @@ static fv_status build(fv_model *model, const fv_model_config *cfg) {
     FV_TRY(fv_patch_embed_init(&m->patch_embed, fv_scope_child(scope, "patch_embed"), D,
                                a.patch_size));
     FV_TRY(build_blocks(m, scope, model, &a));
-    FV_TRY(fv_norm_layer_init(&m->norm, fv_scope_child(scope, "norm"), D, NORM_EPS));
+    m->mean = pools_mean(&a);
+    m->n_prefix = model->prefix_tokens;
+    FV_TRY(fv_norm_layer_init(&m->norm, fv_scope_child(scope, m->mean ? "fc_norm" : "norm"), D,
+                              NORM_EPS));
     FV_TRY(fv_linear_layer_init(&m->head, fv_scope_child(scope, "head"), D, K, true));
     if (v->distilled)
         FV_TRY(fv_linear_layer_init(&m->head_dist, fv_scope_child(scope, "head_dist"), D, K, true));
@@ -289,11 +307,11 @@ static fv_status build(fv_model *model, const fv_model_config *cfg) {
 
 /* ---- forward ---- */
 
-/* x [B,T,D] -> logits [B,K]: the class token's. */
+/* x [B,T,D] -> logits [B,K]: the class token's, or those of the grid's mean. */
 static fv_var *classify(const vit *m, fv_var *x) {
-    x = fv_select_token(x, 0);                                    /* [B,D] */
-    x = fv_tap(fv_norm_layer_forward(&m->norm, x), "pre_logits"); /* [B,D] */
-    return fv_linear_layer_forward_f32(&m->head, x);              /* [B,K] */
+    x = m->mean ? fv_mean_tokens(x, m->n_prefix, FV_F32) : fv_select_token(x, 0); /* [B,D] */
+    x = fv_tap(fv_norm_layer_forward(&m->norm, x), "pre_logits");                 /* [B,D] */
+    return fv_linear_layer_forward_f32(&m->head, x);                              /* [B,K] */
 }
 
 /* The mean of what the class token's and the distillation token's classifiers say. */
@@ -312,7 +330,7 @@ static fv_var *forward(const fv_model *model, fv_var *image) {
 
     fv_var *x = fv_patch_embed_forward(&m->patch_embed, image); /* [B,HW/P^2,D] */
     if (m->dist_token) x = fv_prepend_token(x, fv_param_var(tape, m->dist_token)); /* [B,T-1,D] */
-    x = fv_prepend_token(x, fv_param_var(tape, m->cls_token));                     /* [B,T,D] */
+    if (m->cls_token) x = fv_prepend_token(x, fv_param_var(tape, m->cls_token));   /* [B,T,D] */
     if (m->pos_embed) x = fv_add_pos(x, fv_param_var(tape, m->pos_embed));         /* [B,T,D] */
     x = fv_tap(x, "tokens");
     for (int64_t i = 0; i < m->depth; i++) x = fv_block_forward(&m->blocks[i], x); /* [B,T,D] */

@@ -241,15 +241,19 @@ Test(models_vit, illegal_arguments_name_key_and_rule) {
     refuse("mlp_ratio: 0.01", "mlp_ratio: 0.01 leaves the MLP no width");
     refuse("mlp_ratio: .nan", "mlp_ratio");
     refuse("patchsize: 4", "unknown key 'patchsize'; did you mean 'patch_size'?");
-    refuse("global_pool: avg", "global_pool: 'avg' is not available");
-    refuse("class_token: false", "class_token: a model without one is not available");
+    refuse("global_pool: max", "global_pool: 'max' is not available here; known: token, avg");
+    refuse("class_token: false", "class_token: without one, global_pool must be avg");
     refuse("pos_embed: sincos", "pos_embed: 'sincos' is not available here; known: learn, none");
     refuse("[1, 2]", "expected a map");
 }
 
 Test(models_vit, what_groups_ask_for_is_never_ignored) {
-    fv_model_config config = {.name = "mini_vit", .pool = yaml("kind: mean")};
+    fv_model_config config = {.name = "mini_vit", .pool = yaml("kind: attn")};
     cr_assert_eq(fv_model_create(&config, true, &model), FV_ERR_CONFIG);
+    config = (fv_model_config){.name = "mini_deit_distilled", .pool = yaml("kind: mean")};
+    cr_assert_eq(fv_model_create(&config, true, &model), FV_ERR_CONFIG);
+    cr_assert(strstr(fv_error_message(), "global_pool: a distilled model"), "%s",
+              fv_error_message());
     config = (fv_model_config){.name = "mini_vit", .pool = yaml("size: 2")};
     cr_assert_eq(fv_model_create(&config, true, &model), FV_ERR_CONFIG);
     config = (fv_model_config){.name = "mini_vit", .pos = yaml("kind: laplacian")};
@@ -257,6 +261,38 @@ Test(models_vit, what_groups_ask_for_is_never_ignored) {
     config = (fv_model_config){.name = "mini_vit", .attention = yaml("layerscale: 1e-4")};
     cr_assert_eq(fv_model_create(&config, true, &model), FV_ERR_CONFIG);
     cr_assert(strstr(fv_error_message(), "unknown key 'layerscale'"), "%s", fv_error_message());
+}
+
+/* timm: fc_norm in the place of norm, behind the mean of the grid's tokens. */
+Test(models_vit, pools_by_mean_with_and_without_class_token) {
+    for (int class_token = 0; class_token < 2; class_token++) {
+        create(&(fv_model_config){
+            .name = "mini_vit",
+            .kwargs =
+                yaml(class_token ? "global_pool: avg" : "{global_pool: avg, class_token: false}")});
+        cr_assert_null(fv_params_find(&model->params, "norm.weight"));
+        cr_assert_not_null(fv_params_find(&model->params, "fc_norm.weight"));
+        cr_assert_eq(fv_params_find(&model->params, "cls_token") != NULL, class_token);
+        cr_assert_eq(fv_params_find(&model->params, "pos_embed")->shape.dim[1], 64 + class_token);
+        cr_assert_str_eq(model->global_pool, "avg");
+        cr_assert_str_eq(fv_value_find(model->args, "global_pool")->text, "avg");
+        cr_assert_eq(fv_value_find(model->args, "class_token") == NULL, class_token);
+        cr_assert_eq(fv_tape_watch(tape, "*", FV_WATCH_VALUE), FV_OK);
+        forward(&(fv_step){.mode = FV_INFER}, 2);
+        const fv_var *last = fv_tape_find(tape, "blocks.1"), *y = fv_tape_find(tape, "pre_logits");
+        const int64_t N = fv_dim(last, 1);
+        double mean[64] = {0}, m = 0.0, var = 0.0;
+        for (int64_t t = class_token; t < N; t++)
+            for (int c = 0; c < 64; c++) mean[c] += (double)((float *)last->data)[t * 64 + c] / 64;
+        for (int c = 0; c < 64; c++) m += mean[c] / 64;
+        for (int c = 0; c < 64; c++) var += (mean[c] - m) * (mean[c] - m) / 64;
+        for (int c = 0; c < 64; c++)
+            cr_assert_float_eq((double)((float *)y->data)[c], (mean[c] - m) / sqrt(var + 1e-6),
+                               1e-4);
+        pass(&(fv_step){.mode = FV_TRAIN}, 2);
+        fv_model_destroy(model);
+        model = NULL;
+    }
 }
 
 Test(models_vit, an_image_of_another_size_is_an_error) {
