@@ -186,6 +186,12 @@ Test(eval_explain, mini_vit_matches) { check_family("mini_vit", smooth); }
 
 Test(eval_explain, mini_deit_distilled_matches) { check_family("mini_deit_distilled", smooth); }
 
+Test(eval_explain, mini_biformer_matches) { check_family("mini_biformer", smooth); }
+
+Test(eval_explain, mini_biformer_pad_matches) { check_family("mini_biformer_pad", smooth); }
+
+Test(eval_explain, mini_biformer_stl_matches) { check_family("mini_biformer_stl", smooth); }
+
 /* Rounding flips the sign of some pre-activations of its ReLUs. */
 Test(eval_explain, mini_halonet_h1_matches) {
     check_family("mini_halonet_h1", (tolerance){2e-2, 5e-2, 1e-4, 1e-5});
