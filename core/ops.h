@@ -113,6 +113,10 @@ fv_var *fv_select_token(fv_var *x, int64_t index);
  * [B,nW,N,C]. */
 fv_var *fv_slice_tokens(fv_var *x, int64_t first, int64_t count);
 
+/* a [...,m], b [...,n] -> [...,m+n], and elements first .. first + count - 1 of the last axis. */
+fv_var *fv_join_channels(fv_var *a, fv_var *b);
+fv_var *fv_slice_channels(fv_var *x, int64_t first, int64_t count);
+
 /* Multi-head attention over packed projections: qkv [B,N,3,h,d] given as [B,N,3C] (q, k, v blocks of C,
  * head a owns channels [a d, (a+1) d)), softmax_j(scale q_i.k_j) v_j -> [B,N,C].  Windows [B,nW,N,3C]
  * attend each to itself -> [B,nW,N,C].  Scores are recomputed in backward; saves the rows' log-sum-exp.

@@ -45,6 +45,8 @@
     X(select_token)      \
     X(slice_tokens)      \
     X(join_prefix)       \
+    X(join_channels)     \
+    X(slice_channels)    \
     X(heads_split)       \
     X(heads_merge)       \
     X(matmul)            \

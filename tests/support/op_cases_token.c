@@ -12,6 +12,10 @@ static fv_var *build_slice_all(fv_var *const in[]) { return fv_slice_tokens(in[0
 static fv_var *build_slice_past(fv_var *const in[]) { return fv_slice_tokens(in[0], 2, 2); }
 static fv_var *build_slice_none(fv_var *const in[]) { return fv_slice_tokens(in[0], 2, 0); }
 static fv_var *build_join(fv_var *const in[]) { return fv_join_prefix(in[0], in[1]); }
+static fv_var *build_join_channels(fv_var *const in[]) { return fv_join_channels(in[0], in[1]); }
+static fv_var *build_part(fv_var *const in[]) { return fv_slice_channels(in[0], 1, 3); }
+static fv_var *build_part_past(fv_var *const in[]) { return fv_slice_channels(in[0], 3, 3); }
+static fv_var *build_part_none(fv_var *const in[]) { return fv_slice_channels(in[0], 1, 0); }
 static fv_var *build_split(fv_var *const in[]) { return fv_heads_split(in[0], 2, 1, 3); }
 static fv_var *build_split_all(fv_var *const in[]) { return fv_heads_split(in[0], 3, 0, 1); }
 static fv_var *build_split_3(fv_var *const in[]) { return fv_heads_split(in[0], 2, 3, 3); }
@@ -54,6 +58,17 @@ static void join(int64_t samples, int64_t windows, double *const in[], double *y
     for (int64_t b = 0; b < samples * windows; b++)
         for (int64_t i = 0; i < 25; i++)
             y[b * 25 + i] = i < 10 ? in[0][b / windows * 10 + i] : in[1][b * 15 + i - 10];
+}
+
+/* a [B,3,2], b [B,3,4] */
+static void oracle_join_channels(int64_t samples, double *const in[], double *y) {
+    for (int64_t i = 0; i < samples * 3 * 6; i++)
+        y[i] = i % 6 < 2 ? in[0][i / 6 * 2 + i % 6] : in[1][i / 6 * 4 + i % 6 - 2];
+}
+
+/* x [B,3,5] */
+static void oracle_part(int64_t samples, double *const in[], double *y) {
+    for (int64_t i = 0; i < samples * 3 * 3; i++) y[i] = in[0][i / 3 * 5 + 1 + i % 3];
 }
 
 static void oracle_join(int64_t samples, double *const in[], double *y) { join(samples, 1, in, y); }
@@ -201,6 +216,33 @@ const op_case op_cases_token[] = {
      .build = build_join,
      .oracle = oracle_join_windows,
      .bf16 = 1e-2f},
+    {.op = "join_channels",
+     .variant = "",
+     .n_in = 2,
+     .in = {{OP_X, 3, {0, 3, 2}, true}, {OP_X, 3, {0, 3, 4}, true}},
+     .build = build_join_channels,
+     .oracle = oracle_join_channels,
+     .bf16 = 1e-2f,
+     .bad = {{.in = {{OP_X, 3, {0, 3, 2}}, {OP_X, 3, {0, 2, 4}}},
+              .says = "join_channels: 5x3x2 and 5x2x4 differ before the last axis"},
+             {.in = {{OP_X, 3, {0, 3, 2}}, {OP_X, 2, {0, 4}}},
+              .says = "join_channels: 5x3x2 and 5x4 differ before the last axis"},
+             {.in = {{OP_X, 3, {0, 3, 2}, true}, {OP_X, 3, {0, 3, 4}}},
+              .status = FV_ERR_UNSUPPORTED,
+              .says = "join_channels: inputs differ in type"}}},
+    {.op = "slice_channels",
+     .variant = "",
+     .n_in = 1,
+     .in = {{OP_X, 3, {0, 3, 5}, true}},
+     .build = build_part,
+     .oracle = oracle_part,
+     .bf16 = 1e-2f,
+     .bad = {{.in = {{OP_X, 3, {0, 3, 5}}},
+              .build = build_part_past,
+              .says = "slice_channels: no 3 channels from 3 on in 5x3x5"},
+             {.in = {{OP_X, 3, {0, 3, 5}}},
+              .build = build_part_none,
+              .says = "slice_channels: no 0 channels from 1 on in 5x3x5"}}},
     {.op = "heads_split",
      .variant = "one of three",
      .n_in = 1,
