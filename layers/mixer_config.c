@@ -120,15 +120,16 @@ static fv_status refuse(const fv_value *v, const char *path, const char *prefix)
                    fv_suggest_text(v->key, names, hint));
 }
 
-static fv_status check_group(const fv_value *group, const char *path, const char *prefix) {
+static fv_status check_group(const fv_value *group, const char *path, const char *prefix,
+                             bool has_levels) {
     for (const fv_value *v = group->first; v; v = v->next) {
         char inner[128], below[64];
-        if (prefix[0] == '\0' && is_level(v->key)) continue;
+        if (has_levels && is_level(v->key)) continue;
         if (!v->known) return refuse(v, path, prefix);
         if (v->kind != FV_VALUE_MAP) continue;
         snprintf(inner, sizeof inner, "%s.%s", path, v->key);
         snprintf(below, sizeof below, "%s%s.", prefix, v->key);
-        FV_TRY(check_group(v, inner, below));
+        FV_TRY(check_group(v, inner, below, false));
     }
     return FV_OK;
 }
@@ -143,14 +144,14 @@ static fv_status check_level(const fv_value *attention, const char *name) {
         if (!v->known)
             return FV_FAIL(FV_ERR_CONFIG, "%s%s: there is no such %s (they are counted from 0)",
                            fv_value_key_where(v, where), path, name);
-        FV_TRY(check_group(v, path, ""));
+        FV_TRY(check_group(v, path, "", false));
     }
     return FV_OK;
 }
 
 fv_status fv_mixer_config_check(const fv_value *attention) {
     if (!attention || attention->kind != FV_VALUE_MAP) return FV_OK;
-    FV_TRY(check_group(attention, "attention", ""));
+    FV_TRY(check_group(attention, "attention", "", true));
     FV_TRY(check_level(attention, "stage"));
     return check_level(attention, "layer");
 }
