@@ -186,6 +186,10 @@ Test(eval_explain, mini_vit_matches) { check_family("mini_vit", smooth); }
 
 Test(eval_explain, mini_deit_distilled_matches) { check_family("mini_deit_distilled", smooth); }
 
+Test(eval_explain, mini_davit_matches) { check_family("mini_davit", smooth); }
+
+Test(eval_explain, mini_davit_even_matches) { check_family("mini_davit_even", smooth); }
+
 Test(eval_explain, mini_biformer_matches) { check_family("mini_biformer", smooth); }
 
 Test(eval_explain, mini_biformer_pad_matches) { check_family("mini_biformer_pad", smooth); }
