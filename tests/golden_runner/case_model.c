@@ -25,6 +25,7 @@ static const tolerance tolerances[] = {
     {"*biformer*", 1e-4, 1e-4, 1e-3},     {"*davit*", 1e-4, 1e-3, 1e-3},
     {"*halone[tx]*ts", 5e-4, 5e-3, 5e-3}, /* SiLU */
     {"*halonet*", 1e-4, 2e-2, 2e-2},      /* ReLU */
+    {"resnet*", 1e-4, 2e-2, 2e-2},        /* ReLU */
     {"*vit*", 1e-4, 1e-3, 1e-3},          {"*deit*", 1e-4, 1e-3, 1e-3},
 };
 
