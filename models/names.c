@@ -16,7 +16,7 @@ static const fv_naming *const namings[] = {
 #define NAMINGS ((int)(sizeof namings / sizeof *namings))
 
 const fv_naming fv_naming_timm = {.name = "timm",
-                                  .whose = "timm's names",
+                                  .whose = "our own names",
                                   .rule = (const fv_name_rule[]){{"*", "*"}, {NULL, NULL}}};
 
 const fv_naming *fv_naming_at(const char *family, int i) {

@@ -16,7 +16,7 @@
 typedef struct fv_load_report {
     fv_arena arena;      /* holds everything below */
     const char *weights; /* path of the file */
-    const char *whose;   /* "timm's names" */
+    const char *whose;   /* "our own names" */
     const char *prefix;  /* in front of all names of the file, "" when none */
     bool foreign;        /* not our own names */
     fv_param_report tensors;

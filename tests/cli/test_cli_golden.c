@@ -107,6 +107,20 @@ Test(cli_golden, a_renamed_tensor_fails) {
     cr_assert_geq(failures, 2);
 }
 
+/* Another region is chosen than the stored one, or none is stored. */
+Test(cli_golden, damaged_routing_fails) {
+    static const char file[] = "model_mini_biformer.safetensors",
+                      routing[] = "routing.stages.2.0.attn";
+    int failures;
+    cr_assert_eq(run_on(file, routing, NONE, 0, &failures), 0);
+    cr_assert_eq(run_on(file, routing, SHIFT, 16, &failures), 1);
+    cr_assert_eq(failures, 1);
+    cr_assert_eq(run_on(file, routing, RENAME, 0, &failures), 1);
+    cr_assert_eq(failures, 2, "one missing, one unknown");
+    cr_assert_eq(run_on(file, routing, DELETE, 0, &failures), 1);
+    cr_assert_eq(failures, 1);
+}
+
 /* Statistics that are loaded move every number behind them, statistics that are compared only themselves. */
 Test(cli_golden, damaged_batch_norm_statistics_fail) {
     static const char eval[] = "model_mini_halonet_h1.safetensors",

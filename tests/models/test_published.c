@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* gmacs 0: nobody states it */
+/* gmacs 0: nobody states it.  ResNets and DaViT-large: counted over timm's modules, the others as stated. */
 static const struct {
     const char *name;
     int64_t params;
@@ -36,6 +36,7 @@ static const struct {
     {"davit_tiny", 28360168, 4.522},
     {"davit_small", 49745896, 8.773},
     {"davit_base", 87954408, 15.474},
+    {"davit_large", 196811752, 34.540},
     {"resnet26t", 16011872, 3.330},
     {"resnet50", 25557032, 4.089},
     {"mini_vit", 108106, 0},
@@ -59,12 +60,9 @@ static void leave(void) { model_run_close(&run); }
 TestSuite(models_published, .init = enter, .fini = leave);
 
 Test(models_published, sizes_are_the_published_ones) {
-    int found = 0;
-
     for (size_t i = 0; i < PUBLISHED; i++) {
         fv_model *model = NULL;
         fv_model_cost cost;
-        if (!fv_model_family(published[i].name)) continue;
         cr_assert_eq(fv_model_describe(&(fv_model_config){.name = published[i].name}, &model),
                      FV_OK, "%s", fv_error_message());
         cr_expect_eq(fv_params_count(&model->params), published[i].params, "%s: %lld",
@@ -74,9 +72,17 @@ Test(models_published, sizes_are_the_published_ones) {
                       fabs(cost.macs / 1e9 - published[i].gmacs) <= 0.005 * published[i].gmacs,
                   "%s: %g GMACs, not %g", published[i].name, cost.macs / 1e9, published[i].gmacs);
         fv_model_destroy(model);
-        found++;
     }
-    cr_assert_geq(found, 14);
+}
+
+Test(models_published, every_model_is_in_the_table_above) {
+    const char *name;
+
+    for (int i = 0; (name = fv_model_name(i)); i++) {
+        size_t k = 0;
+        while (k < PUBLISHED && strcmp(published[k].name, name) != 0) k++;
+        cr_expect_lt(k, PUBLISHED, "%s has no expected size here", name);
+    }
 }
 
 Test(models_published, names_and_shapes_are_the_published_ones) {
@@ -91,5 +97,5 @@ Test(models_published, names_and_shapes_are_the_published_ones) {
         cr_expect_null(differs, "%s: %s", name, differs);
         lists++;
     }
-    cr_assert_geq(lists, 12);
+    cr_assert_geq(lists, 20);
 }
