@@ -1,6 +1,6 @@
 /* halonet.c - HaloNet (Vaswani et al. 2021, "Scaling local self-attention for parameter efficient visual
  * backbones"): a residual network whose 3x3 convolutions are halo attention, all of them (h1) or some,
- * in the form and under the names that timm's released weights have.  models.md has the deviations from
+ * in the form and under the names that timm's released weights have.  docs/models.md has the deviations from
  * the paper. */
 #include "layers/bottleneck.h"
 #include "layers/linear.h"
