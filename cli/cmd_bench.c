@@ -73,6 +73,7 @@ const fv_command fv_command_bench = {
         "is the best rate of a 2048 x 2048 x 2048 product, measured between the steps.",
     .example = "fovea bench train --model vit_tiny_patch16_224 --batch-size 32 --json",
     .options = FV_CMD_BENCH,
+    .file_options = FV_CMD_TRAIN,
     .min_args = 1,
     .max_args = 1,
     .run = run,

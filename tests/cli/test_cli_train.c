@@ -138,6 +138,10 @@ Test(cli_train, bench) {
     cr_assert_str_eq(fv_value_find(v, "precision")->text, "f32");
     cr_assert_geq(fv_value_find(v, "threads")->integer, 1);
 
+    cr_assert_eq(cli_run("bench train -c %s/configs/demo.yaml --model mini_vit --img-size 32 "
+                         "--batch-size 4 --precision f32 --warmup 0 --steps 1 --threads 1 --json",
+                         FOVEA_SOURCE_DIR),
+                 0, "a training run's file: %s", cli_err);
     cr_assert_eq(cli_run("bench trian --model mini_vit"), 2);
     cr_assert(cli_one_error("unknown bench 'trian'"), "%s", cli_err);
     cr_assert_eq(cli_run("bench train"), 2);
