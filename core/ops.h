@@ -140,13 +140,13 @@ fv_var *fv_join_prefix(fv_var *prefix, fv_var *x);
  * queries, over all C channels, best first; of equals the lower index.  A choice: no gradient. */
 fv_var *fv_route(fv_var *qkv, int64_t topk);
 
-/* Attention of each region's pixels to those of the k regions that index [B,R,k] i32 names, per head:
- * qkv [B,R,n,3C], head a owning channels [a d, (a+1) d) of q, k and v, softmax_j(scale q_i.k_j) v_j
+/* Attention of each region's pixels to those of the k regions that index [B,R,k] i32 names, and to prefix
+ * tokens (qkv of theirs [B,P,3C], or NULL), per head: qkv [B,R,n,3C], head a owning channels [a d, (a+1) d) of q, k and v, softmax_j(scale q_i.k_j) v_j
  * -> [B,R,n,C].  Scores are recomputed in backward; saves the rows' log-sum-exp [B,h,R,n]. */
-fv_var *fv_routed_attention(fv_var *qkv, fv_var *index, int64_t heads, float scale);
+fv_var *fv_routed_attention(fv_var *qkv, fv_var *index, fv_var *prefix, int64_t heads, float scale);
 
-/* A part of its composed form: x [B,h,R,n,d], index [B,R,k] -> the pixels of the named regions one
- * after the other, [B,h,R,k n,d]. */
+/* A part of its composed form: x [B,R,n,C], index [B,R,k] -> the pixels of the named regions one after
+ * the other, [B,R,k n,C]. */
 fv_var *fv_region_gather(fv_var *x, fv_var *index);
 
 /* The parts of the composed forms. */

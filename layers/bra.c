@@ -68,11 +68,11 @@ fv_var *fv_bra_forward(const fv_bra *m, fv_var *x) {
     fv_var *local = NULL;
     if (m->has_lepe) local = fv_conv_layer_forward(&m->lepe, value_map(m, qkv, h, w, Hp, Wp));
 
-    fv_var *chosen = fv_tap(fv_route(qkv, m->topk), m->routing);      /* [B,S^2,k] */
-    fv_var *y = fv_routed_attention(qkv, chosen, m->heads, m->scale); /* [B,S^2,hw,C] */
-    y = fv_window_merge(y, h, w, Hp, Wp);                             /* [B,Hp,Wp,C] */
-    if (local) y = fv_add_to(y, local, fv_product_dtype(tape));       /* [B,Hp,Wp,C] */
-    y = fv_linear_layer_forward(&m->wo, fv_crop_map(y, H, W));        /* [B,H,W,C] */
+    fv_var *chosen = fv_tap(fv_route(qkv, m->topk), m->routing);            /* [B,S^2,k] */
+    fv_var *y = fv_routed_attention(qkv, chosen, NULL, m->heads, m->scale); /* [B,S^2,hw,C] */
+    y = fv_window_merge(y, h, w, Hp, Wp);                                   /* [B,Hp,Wp,C] */
+    if (local) y = fv_add_to(y, local, fv_product_dtype(tape));             /* [B,Hp,Wp,C] */
+    y = fv_linear_layer_forward(&m->wo, fv_crop_map(y, H, W));              /* [B,H,W,C] */
     fv_tape_scope(tape, outer);
     return fv_tap(y, m->path);
 }

@@ -2,13 +2,14 @@
  * attention, Zhu et al. 2023, eqs. 5 and 6), over packed projections.
  *
  * qkv [B,R,n,3C] (q, k, v blocks of C = h d; head a owns channels [a d, (a+1) d)), index [B,R,K] i32 ->
- * y [B,R,n,C].  For each region r, K_r and V_r [K n, d] are the rows of the regions index[r]:
+ * y [B,R,n,C].  For each region r, K_r and V_r are the rows of the regions index[r], behind those of the
+ * prefix [B,P,3C] where there is one, P + K n in all:
  *     S = q_r K_r^T,  P = softmax_rows(scale S),  y_r = P V_r    per sample and head.
  * One task per sample and head, which packs K_r and V_r region by region; nothing of the size of the
  * gathered map exists.  Saved: L_i = log sum_j exp(scale S_ij), from which backward recomputes P.
  *     D_i = sum_c dy_ic y_ic;  dS = scale P (dP - D), dP = dy V_r^T;
- *     dq_r = dS K_r;  dK_r = dS^T q_r and dV_r = P^T dy are added to the regions they came from, in the
- * order of r, then of the index.
+ *     dq_r = dS K_r;  dK_r = dS^T q_r and dV_r = P^T dy are added to the rows they came from, in the
+ * order of r, then of the index.  Queries of the prefix have no part in it.
  * The composed form of the builder below is the oracle in tests and what FV_EXPLAIN uses. */
 #include "core/arena.h"
 #include "core/backend/backend.h"
@@ -22,6 +23,18 @@ typedef struct routed_attr {
     int64_t heads;
     float scale;
 } routed_attr;
+
+static fv_status check_prefix(const fv_var *y) {
+    const fv_shape *x = &y->in[0]->shape, *p = &y->in[2]->shape;
+    char xs[FV_SHAPE_TEXT], ps[FV_SHAPE_TEXT];
+
+    if (p->rank != 3 || p->dim[0] != x->dim[0] || p->dim[2] != x->dim[3])
+        return FV_FAIL(FV_ERR_SHAPE, "routed_attention: prefix %s does not fit %s",
+                       fv_shape_text(p, ps), fv_shape_text(x, xs));
+    if (y->in[2]->dtype != y->in[0]->dtype)
+        return FV_FAIL(FV_ERR_UNSUPPORTED, "routed_attention: prefix and regions differ in type");
+    return FV_OK;
+}
 
 static fv_status shape(fv_var *y) {
     const routed_attr *a = y->attr;
@@ -37,6 +50,7 @@ static fv_status shape(fv_var *y) {
         index->dim[1] != x->dim[1] || index->dim[2] < 1)
         return FV_FAIL(FV_ERR_SHAPE, "routed_attention: index %s does not fit %s",
                        fv_shape_text(index, is), fv_shape_text(x, xs));
+    if (y->in[2]) FV_TRY(check_prefix(y));
     y->shape = fv_shape_of(4, x->dim[0], x->dim[1], x->dim[2], x->dim[3] / 3);
     y->dtype = y->in[0]->dtype;
     y->n_saved = 1;
@@ -50,7 +64,7 @@ typedef struct job {
     const fv_tensor *dy;
     fv_grad *dx;
     const int32_t *index;
-    int64_t R, n, C, d, heads, K, keys; /* keys = K n */
+    int64_t R, n, C, d, heads, K, P, keys; /* P: prefix tokens; keys = P + K n */
     float scale;
     fv_dtype dtype; /* of qkv, y and the products */
     size_t scratch_bytes;
@@ -66,6 +80,7 @@ typedef struct job {
 static job make_job(const fv_var *y) {
     const routed_attr *a = y->attr;
     const int64_t n = y->shape.dim[2], C = y->shape.dim[3], K = y->in[1]->shape.dim[2];
+    const int64_t P = y->in[2] ? y->in[2]->shape.dim[1] : 0;
     return (job){.y = y,
                  .index = y->in[1]->data,
                  .R = y->shape.dim[1],
@@ -74,7 +89,8 @@ static job make_job(const fv_var *y) {
                  .d = C / a->heads,
                  .heads = a->heads,
                  .K = K,
-                 .keys = K * n,
+                 .P = P,
+                 .keys = P + K * n,
                  .scale = a->scale,
                  .dtype = y->dtype};
 }
@@ -122,7 +138,7 @@ typedef struct head_scratch {
     float *probs, *d_probs;       /* [n,keys] */
     fv_bf16 *probs16, *d_probs16; /* [n,keys], bf16 products */
     float *dq, *d_packed;         /* [n,d], [keys,d] */
-    float *dk, *dv;               /* [R n,d] */
+    float *dk, *dv;               /* [P + R n,d]: prefix, regions */
     float *rows;                  /* [2d] */
 } head_scratch;
 
@@ -135,7 +151,8 @@ static void *take(float *base, int64_t *used, int64_t n) {
 
 /* Returns the floats needed. */
 static int64_t carve(const job *j, float *base, head_scratch *s) {
-    const int64_t packed = j->keys * j->d, scores = j->n * j->keys, rows = j->R * j->n * j->d;
+    const int64_t packed = j->keys * j->d, scores = j->n * j->keys,
+                  rows = (j->P + j->R * j->n) * j->d;
     int64_t used = 0;
 
     s->key = take(base, &used, packed);
@@ -153,16 +170,26 @@ static int64_t carve(const job *j, float *base, head_scratch *s) {
     return used;
 }
 
-/* Rows of keys (part 1) or values (part 2) of the regions chosen for region r of sample b. */
+/* One head's row of part 0, 1 or 2 (q, k, v) of a packed projection. */
+static int64_t row_at(const job *j, int64_t row, int64_t part, int64_t head) {
+    return (row * 3 + part) * j->C + head * j->d;
+}
+
+/* Rows of keys (part 1) or values (part 2) of the prefix and of the regions chosen for region r of
+ * sample b. */
 static void pack(const job *j, int64_t b, int64_t r, int64_t head, int64_t part, void *to) {
     const int32_t *chosen = j->index + (b * j->R + r) * j->K;
     const size_t row_bytes = (size_t)j->d * fv_dtype_bytes(j->dtype);
 
+    for (int64_t i = 0; i < j->P; i++)
+        memcpy(at(j, to, i * j->d), at(j, j->y->in[2]->data, row_at(j, b * j->P + i, part, head)),
+               row_bytes);
+    to = at(j, to, j->P * j->d);
     for (int64_t k = 0; k < j->K; k++)
         for (int64_t i = 0; i < j->n; i++) {
             const int64_t row = (b * j->R + chosen[k]) * j->n + i;
             memcpy(at(j, to, (k * j->n + i) * j->d),
-                   at(j, j->y->in[0]->data, row * 3 * j->C + part * j->C + head * j->d), row_bytes);
+                   at(j, j->y->in[0]->data, row_at(j, row, part, head)), row_bytes);
         }
 }
 
@@ -193,7 +220,7 @@ static void forward_head(int64_t task, void *arg) {
         const int64_t row = (p.b * j->R + r) * j->n;
         pack(j, p.b, r, p.head, 1, s.key);
         pack(j, p.b, r, p.head, 2, s.value);
-        run(j, j->scores, at(j, qkv, row * 3 * j->C + p.head * j->d), s.key, s.probs);
+        run(j, j->scores, at(j, qkv, row_at(j, row, 0, p.head)), s.key, s.probs);
         for (int64_t i = 0; i < j->n; i++) {
             float *probs = s.probs + i * j->keys;
             fv_kernel()->softmax(j->keys, j->scale, probs, probs, &p.lse[r * j->n + i]);
@@ -259,17 +286,20 @@ static void region_gradients(const job *j, const head_scratch *s, int64_t first,
     }
 }
 
-/* Adds the packed gradient [keys,d] to the regions it belongs to, rows [R n,d]. */
+/* Adds the packed gradient [keys,d] to the rows it belongs to. */
 static void scatter(const job *j, const int32_t *chosen, const float *packed, float *rows) {
-    const int64_t size = j->n * j->d;
+    const int64_t size = j->n * j->d, prefix = j->P * j->d;
 
+    if (prefix) fv_kernel()->axpy(prefix, 1.0f, packed, rows);
+    packed += prefix;
+    rows += prefix;
     for (int64_t k = 0; k < j->K; k++)
         fv_kernel()->axpy(size, 1.0f, packed + k * size, rows + chosen[k] * size);
 }
 
 static void backward_region(job *j, const head_scratch *s, const place *p, int64_t r) {
     const int64_t row = (p->b * j->R + r) * j->n;
-    const int64_t first = row * j->C + p->head * j->d, q_at = row * 3 * j->C + p->head * j->d;
+    const int64_t first = row * j->C + p->head * j->d, q_at = row_at(j, row, 0, p->head);
     const int32_t *chosen = j->index + (p->b * j->R + r) * j->K;
     const void *q = at(j, j->y->in[0]->data, q_at), *dy = at(j, j->dy->data, first);
     const void *probs = j->dtype == FV_BF16 ? (void *)s->probs16 : (void *)s->probs;
@@ -285,30 +315,39 @@ static void backward_region(job *j, const head_scratch *s, const place *p, int64
     scatter(j, chosen, s->d_packed, s->dk);
     run(j, j->d_value, probs, dy, s->d_packed);
     scatter(j, chosen, s->d_packed, s->dv);
-    for (int64_t i = 0; i < j->n; i++)
-        fv_grad_store(j->dx, q_at + i * 3 * j->C, j->d, s->dq + i * j->d);
+    for (int64_t i = 0; j->dx[0].data && i < j->n; i++)
+        fv_grad_store(&j->dx[0], q_at + i * 3 * j->C, j->d, s->dq + i * j->d);
+}
+
+/* Gradients of n rows of keys and values, from row `first` of dx on. */
+static void store_keys(const job *j, const fv_grad *dx, int64_t first, int64_t n, int64_t head,
+                       const float *dk, const float *dv) {
+    for (int64_t i = 0; dx->data && i < n; i++) {
+        fv_grad_store(dx, row_at(j, first + i, 1, head), j->d, dk + i * j->d);
+        fv_grad_store(dx, row_at(j, first + i, 2, head), j->d, dv + i * j->d);
+    }
 }
 
 static void backward_head(int64_t task, void *arg) {
     job *j = arg;
     const place p = place_of(j, task);
-    const int64_t rows = j->R * j->n, keys_at = p.b * rows * 3 * j->C + j->C + p.head * j->d;
+    const int64_t P = j->P, rows = j->R * j->n;
     head_scratch s = {0};
 
     carve(j, fv_scratch(j->scratch_bytes), &s);
-    memset(s.dk, 0, (size_t)(rows * j->d) * sizeof(float));
-    memset(s.dv, 0, (size_t)(rows * j->d) * sizeof(float));
+    memset(s.dk, 0, (size_t)((P + rows) * j->d) * sizeof(float));
+    memset(s.dv, 0, (size_t)((P + rows) * j->d) * sizeof(float));
     for (int64_t r = 0; r < j->R; r++) backward_region(j, &s, &p, r);
-    for (int64_t i = 0; i < rows; i++) {
-        fv_grad_store(j->dx, keys_at + i * 3 * j->C, j->d, s.dk + i * j->d);
-        fv_grad_store(j->dx, keys_at + i * 3 * j->C + j->C, j->d, s.dv + i * j->d);
-    }
+    store_keys(j, &j->dx[0], p.b * rows, rows, p.head, s.dk + P * j->d, s.dv + P * j->d);
+    store_keys(j, &j->dx[2], p.b * P, P, p.head, s.dk, s.dv);
+    for (int64_t i = 0; j->dx[2].data && i < P; i++)
+        fv_grad_zero(&j->dx[2], row_at(j, p.b * P + i, 0, p.head), j->d);
 }
 
 static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
     job j = make_job(y);
 
-    if (!dx[0].data || fv_shape_numel(&y->shape) == 0) return FV_OK;
+    if ((!dx[0].data && !dx[2].data) || fv_shape_numel(&y->shape) == 0) return FV_OK;
     if (dy->dtype != y->dtype)
         return FV_FAIL(FV_ERR_UNSUPPORTED, "routed_attention: a bf16 output needs a single reader");
     j.dy = dy;
@@ -326,15 +365,16 @@ static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
 }
 
 static fv_cost cost(const fv_var *y) {
-    const int64_t *x = y->shape.dim, keys = y->in[1]->shape.dim[2] * x[2];
+    const int64_t *x = y->shape.dim, keys = make_job(y).keys;
     const double pixels = (double)x[0] * (double)x[1] * (double)x[2], C = (double)x[3];
     return (fv_cost){2.0 * pixels * (double)keys * C,
                      4.0 * pixels * C * (double)fv_dtype_bytes(y->dtype)};
 }
 
 const fv_op fv_op_routed_attention = {.name = "routed_attention",
-                                      .arity = 2,
-                                      .reads = FV_READS_IN(0) | FV_READS_IN(1) | FV_READS_Y,
+                                      .arity = 3,
+                                      .reads = FV_READS_IN(0) | FV_READS_IN(1) | FV_READS_IN(2) |
+                                               FV_READS_Y,
                                       .attr_bytes = sizeof(routed_attr),
                                       .shape = shape,
                                       .forward = forward,
@@ -342,28 +382,31 @@ const fv_op fv_op_routed_attention = {.name = "routed_attention",
                                       .relevance = relevance,
                                       .cost = cost};
 
-/* Part `part` of qkv [B,R,n,3C] as regions of heads, [B,h,R,n,d]. */
-static fv_var *regions_of(fv_var *qkv, int64_t heads, int64_t part) {
-    const int64_t B = fv_dim(qkv, 0), R = fv_dim(qkv, 1), n = fv_dim(qkv, 2), wide = fv_dim(qkv, 3);
-    fv_var *tokens = fv_reshape(qkv, fv_shape_of(3, B, R * n, wide)); /* [B,R n,3C] */
-    fv_var *x = fv_heads_split(tokens, heads, part, 3);               /* [B,h,R n,d] */
-    return fv_reshape(x, fv_shape_of(5, B, heads, R, n, fv_dim(x, 3)));
+/* Part `part` of x [B,...,n,3C] for itself, [B,...,n,C]; rank 3 or 4. */
+static fv_var *part_of(fv_var *x, int64_t part) {
+    fv_var *y = fv_heads_split(x, 1, part, 3); /* [B,...,1,n,C] */
+    fv_shape flat = x->shape;
+    flat.dim[flat.rank - 1] = fv_dim(y, -1);
+    return fv_reshape(y, flat);
 }
 
-fv_var *fv_routed_attention(fv_var *qkv, fv_var *index, int64_t heads, float scale) {
+/* Keys or values of each region, [B,R,P+K n,C]. */
+static fv_var *gathered(fv_var *qkv, fv_var *index, fv_var *prefix, int64_t part) {
+    fv_var *y = fv_region_gather(part_of(qkv, part), index); /* [B,R,K n,C] */
+    return prefix ? fv_join_prefix(part_of(prefix, part), y) : y;
+}
+
+fv_var *fv_routed_attention(fv_var *qkv, fv_var *index, fv_var *prefix, int64_t heads,
+                            float scale) {
     fv_tape *tape = qkv->tape;
 
     if (tape->step.mode != FV_EXPLAIN || tape->status != FV_OK)
-        return fv_apply(&fv_op_routed_attention, (fv_var *[]){qkv, index},
+        return fv_apply(&fv_op_routed_attention, (fv_var *[]){qkv, index, prefix},
                         &(routed_attr){heads, scale});
-    const int64_t B = fv_dim(qkv, 0), R = fv_dim(qkv, 1), n = fv_dim(qkv, 2),
-                  C = fv_dim(qkv, 3) / 3;
-    fv_var *q = regions_of(qkv, heads, 0);                          /* [B,h,R,n,d] */
-    fv_var *k = fv_region_gather(regions_of(qkv, heads, 1), index); /* [B,h,R,K n,d] */
-    fv_var *v = fv_region_gather(regions_of(qkv, heads, 2), index); /* [B,h,R,K n,d] */
-    fv_var *a = fv_softmax(fv_scale(fv_matmul_nt(q, k), scale));    /* [B,h,R,n,K n] */
+    fv_var *q = fv_heads_split(qkv, heads, 0, 3);                             /* [B,R,h,n,d] */
+    fv_var *k = fv_heads_split(gathered(qkv, index, prefix, 1), heads, 0, 1); /* [B,R,h,M,d] */
+    fv_var *v = fv_heads_split(gathered(qkv, index, prefix, 2), heads, 0, 1); /* [B,R,h,M,d] */
+    fv_var *a = fv_softmax(fv_scale(fv_matmul_nt(q, k), scale));              /* [B,R,h,n,M] */
     const char *name = fv_arena_printf(&tape->nodes, "%s.attn", tape->scope);
-    fv_var *y = fv_matmul(name ? fv_tap(a, name) : a, v);             /* [B,h,R,n,d] */
-    y = fv_reshape(y, fv_shape_of(4, B, heads, R * n, fv_dim(y, 4))); /* [B,h,R n,d] */
-    return fv_reshape(fv_heads_merge(y), fv_shape_of(4, B, R, n, C)); /* [B,R,n,C] */
+    return fv_heads_merge(fv_matmul(name ? fv_tap(a, name) : a, v)); /* [B,R,n,C] */
 }

@@ -80,7 +80,7 @@ Test(core_op_routing, cost_counts_affinities_and_products) {
     int32_t index[R * 2] = {0};
     fv_tape_begin(tape, &(fv_step){.mode = FV_TRAIN, .dry = true});
     const fv_var *route = fv_route(regions(), 2);
-    const fv_var *y = fv_routed_attention(regions(), choice(index, 2), 2, 1.0f);
+    const fv_var *y = fv_routed_attention(regions(), choice(index, 2), NULL, 2, 1.0f);
     cr_expect_eq(route->op->cost(route).macs, R * R * C);
     cr_expect_eq(y->op->cost(y).macs, 2 * R * PIXELS * 2 * PIXELS * C);
 }
@@ -90,7 +90,7 @@ static void attend(int32_t *index, int64_t k, fv_mode mode, float *y, float *dx)
 
     for (int i = 0; i < R * PIXELS * C; i++) dy[i] = sinf((float)i);
     fv_tape_begin(tape, &(fv_step){.mode = mode});
-    fv_var *x = regions(), *out = fv_keep(fv_routed_attention(x, choice(index, k), 2, 0.3f));
+    fv_var *x = regions(), *out = fv_keep(fv_routed_attention(x, choice(index, k), NULL, 2, 0.3f));
     cr_assert_eq(fv_tape_backward(tape, out, dy), FV_OK, "%s", fv_error_message());
     memcpy(y, out->data, sizeof dy);
     memcpy(dx, x->grad.data, sizeof qkv);
@@ -134,7 +134,7 @@ Test(core_op_routing, regions_that_do_not_exist_are_refused) {
         for (fv_mode mode = FV_TRAIN; mode <= FV_EXPLAIN; mode += FV_EXPLAIN - FV_TRAIN) {
             int32_t index[R * 2] = {0, 1, 2, 3, 0, bad, 1, 2};
             fv_tape_begin(tape, &(fv_step){.mode = mode});
-            fv_routed_attention(regions(), choice(index, 2), 2, 1.0f);
+            fv_routed_attention(regions(), choice(index, 2), NULL, 2, 1.0f);
             cr_expect_eq(fv_tape_status(tape), FV_ERR_FORMAT);
             cr_expect(strstr(fv_error_message(), "is not in 0..3"), "%s", fv_error_message());
         }
