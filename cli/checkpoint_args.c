@@ -2,9 +2,6 @@
 
 #include "cli/print.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 static fv_status make_preprocess(const fv_settings *s, const fv_model_input *input,
                                  fv_preprocess *out) {
     *out =
@@ -20,14 +17,10 @@ static fv_status make_preprocess(const fv_settings *s, const fv_model_input *inp
 }
 
 static void tell(const fv_settings *s, const fv_load_report *r) {
-    char text[1024];
+    char text[FV_LOAD_REPORT_TEXT];
 
-    if (!r->foreign && !r->prefix[0] && !r->tensors.reshaped.count) return;
-    snprintf(text, sizeof text,
-             "%s: %" PRId64 " tensors read by %s%s%s, %" PRId64 " of them reshaped", r->weights,
-             r->tensors.read, r->whose, r->prefix[0] ? " behind " : "", r->prefix,
-             r->tensors.reshaped.count);
-    fv_print_message(FV_REPORT_INFO, text, fv_print_colored(s->color));
+    if (fv_load_report_text(r, text)[0])
+        fv_print_message(FV_REPORT_INFO, text, fv_print_colored(s->color));
 }
 
 fv_status fv_checkpoint_args_open(const fv_settings *s, const char *path, bool bf16,

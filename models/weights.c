@@ -3,6 +3,7 @@
 #include "core/json.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MAX_CONFIG_BYTES ((size_t)16 << 20)
@@ -203,6 +204,16 @@ fv_status fv_model_load_values(fv_model *model, const fv_safetensors *st, fv_loa
 
     fv_load_report_destroy(&own);
     return status;
+}
+
+const char *fv_load_report_text(const fv_load_report *r, char text[FV_LOAD_REPORT_TEXT]) {
+    text[0] = '\0';
+    if (!r->foreign && !r->prefix[0] && !r->tensors.reshaped.count) return text;
+    snprintf(text, FV_LOAD_REPORT_TEXT,
+             "%s: %" PRId64 " tensors read by %s%s%s, %" PRId64 " of them reshaped", r->weights,
+             r->tensors.read, r->whose, r->prefix[0] ? " behind " : "", r->prefix,
+             r->tensors.reshaped.count);
+    return text;
 }
 
 void fv_load_report_destroy(fv_load_report *report) {

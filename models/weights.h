@@ -23,6 +23,11 @@ typedef struct fv_load_report {
 } fv_load_report;
 void fv_load_report_destroy(fv_load_report *report); /* a zeroed one is fine */
 
+/* "PATH: 200 tensors read by transformers' ViT names, 0 of them reshaped" into text, or "" when names
+ * and shapes were our own; returns text. */
+#define FV_LOAD_REPORT_TEXT 1024
+const char *fv_load_report_text(const fv_load_report *report, char text[FV_LOAD_REPORT_TEXT]);
+
 typedef struct fv_model_overrides {
     fv_model_config config; /* what is not zero goes before what the file says */
     bool use_ema;           /* read model_ema.safetensors */

@@ -69,10 +69,15 @@ static fv_status set_pixels(fv_trainer *t) {
 static fv_status load_initial(fv_trainer *t) {
     fv_checkpoint_files files;
     fv_safetensors *st = NULL;
+    fv_load_report report = {0};
+    char text[FV_LOAD_REPORT_TEXT];
 
     FV_TRY(fv_checkpoint_resolve(t->settings->initial_checkpoint, &t->arena, &files));
     FV_TRY(fv_safetensors_open(files.weights, &st));
-    const fv_status status = fv_model_load_values(t->model, st, NULL);
+    const fv_status status = fv_model_load_values(t->model, st, &report);
+    if (status == FV_OK && fv_load_report_text(&report, text)[0])
+        fv_report_info(t->report, "start   %s", text);
+    fv_load_report_destroy(&report);
     fv_safetensors_close(st);
     return status;
 }

@@ -56,6 +56,27 @@ Test(cli_train, a_signal_writes_a_checkpoint) {
         cr_assert(fv_file_exists(cli_path("run/last/trainer.json")));
 }
 
+Test(cli_train, starts_from_weights_with_other_names) {
+    char more[512];
+
+    cr_assert_eq(train("first", "--max-steps 1"), 0, "%s", cli_err);
+    cr_assert_eq(
+        cli_run("convert %s --out %s --to transformers", cli_path("first"), cli_path("foreign")), 0,
+        "%s", cli_err);
+    snprintf(more, sizeof more, "--max-steps 2 --initial-checkpoint %s", cli_path("first"));
+    cr_assert_eq(train("own", more), 0, "%s", cli_err);
+    cr_assert_null(strstr(cli_err, "tensors read by"), "%s", cli_err);
+    snprintf(more, sizeof more, "--max-steps 2 --initial-checkpoint %s", cli_path("foreign"));
+    cr_assert_eq(train("other", more), 0, "%s", cli_err);
+    cr_assert_not_null(strstr(cli_err, "tensors read by transformers' ViT names"), "%s", cli_err);
+    cr_assert_eq(cli_run_program("cmp", "%s %s", cli_path("own/last/model.safetensors"),
+                                 cli_path("other/last/model.safetensors")),
+                 0, "%s", cli_out);
+    cr_assert_eq(cli_run_program("cmp", "-s %s %s", cli_path("own/last/model.safetensors"),
+                                 cli_path("first/last/model.safetensors")),
+                 1, "training has moved");
+}
+
 Test(cli_train, prints_one_json_value_and_few_lines_before_the_start) {
     cr_assert_eq(train("run", "--json"), 0, "%s", cli_err);
     const fv_value *v = cli_json();

@@ -2,6 +2,8 @@
 #include "models/layer_tree.h"
 
 #include "core/alloc.h"
+#include "core/tape_internal.h"
+#include "tests/support/model_run.h"
 
 #include <criterion/criterion.h>
 
@@ -9,11 +11,13 @@
 
 static fv_model *model;
 static fv_arena arena;
+static model_run run;
 
 static void leave(void) {
     fv_alloc_fail_at(0);
     fv_model_destroy(model);
     fv_arena_destroy(&arena);
+    model_run_close(&run);
 }
 
 TestSuite(models_layer_table, .fini = leave);
@@ -117,4 +121,25 @@ Test(models_layer_table, every_failed_allocation_is_an_error) {
         cr_assert(status == FV_OK || status == FV_ERR_NOMEM, "%d: %s", (int)n, fv_error_message());
     }
     cr_assert_gt(n, 3);
+}
+
+/* What a step really plans for is what the table says, and the gradients under way. */
+Test(models_layer_table, memory_is_what_the_tape_plans) {
+    static const char *const names[] = {"mini_vit", "mini_halonet_ts", "mini_davit",
+                                        "mini_biformer"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        fv_layer_table table;
+        double kept = 0.0;
+        model_run_open(&run);
+        model_run_create(&run, &(fv_model_config){.name = names[i]});
+        for (uint32_t k = 0; k < 2; k++) /* recorded, then planned */
+            model_run_pass(&run, &(fv_step){.mode = FV_TRAIN, .index = k, .samples = 4}, 4);
+        cr_assert(fv_memplan_replaying(run.tape->plan), "%s", names[i]);
+        cr_assert_eq(fv_layer_table_make(run.model, &arena, &table), FV_OK);
+        for (int64_t r = 0; r < table.count; r++) kept += 4.0 * (double)table.row[r].kept_bytes;
+        const double ratio = (double)fv_memplan_bytes(run.tape->plan) / kept;
+        cr_expect(ratio >= 0.99 && ratio < 1.25, "%s: %g", names[i], ratio);
+        model_run_close(&run);
+    }
 }
