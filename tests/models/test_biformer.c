@@ -215,7 +215,8 @@ Test(models_biformer, illegal_arguments_name_key_and_rule) {
     refuse("mini_biformer", "before_attn_dwconv: 2", "before_attn_dwconv: 2 px is not odd");
     refuse("mini_biformer", "mlp_ratios: 0.01", "mlp_ratios: 0.01 leaves the MLP no width");
     refuse("mini_biformer_stl", "before_attn_dwconv: 3", "unknown key 'before_attn_dwconv'");
-    refuse("mini_biformer_stl", "{img_size: 16, topks: -2}", "img_size: 16x16 px leave stage 3 no pixels");
+    refuse("mini_biformer_stl", "{img_size: 16, topks: -2}",
+           "img_size: 16x16 px leave stage 3 no pixels");
     refuse("mini_biformer", "depths: 2", "unknown key 'depths'; did you mean 'depth'?");
 }
 
