@@ -107,6 +107,12 @@ int64_t fv_params_count(const fv_params *params) {
     return n;
 }
 
+bool fv_params_have_buffers(const fv_params *params) {
+    for (int64_t i = 0; i < params->count; i++)
+        if (!params->item[i]->trainable) return true;
+    return false;
+}
+
 /* ---- slabs ---------------------------------------------------------------------------------- */
 
 static int64_t block_count(const fv_params *params) {

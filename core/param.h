@@ -94,6 +94,7 @@ void fv_params_init(fv_params *params, uint64_t seed);
 
 fv_param *fv_params_find(const fv_params *params, const char *name); /* NULL when absent */
 int64_t fv_params_count(const fv_params *params);                    /* trainable values */
+bool fv_params_have_buffers(const fv_params *params);                /* or what is frozen */
 
 /* Another slab of this layout, zeroed; needs fv_params_alloc first.  The caller frees it with
  * fv_params_slab_destroy ({0} is fine). */

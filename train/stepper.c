@@ -35,6 +35,16 @@ static fv_status allocate(fv_stepper *s) {
     return FV_OK;
 }
 
+/* Statistics must be those of the samples that were asked for: where there are any, chunks become small
+ * enough to fill a pass. */
+static int64_t chunk_samples(const fv_stepper_config *config) {
+    int64_t chunk = fv_model_chunk_samples(config->model);
+
+    if (!fv_params_have_buffers(&config->model->params)) return chunk;
+    while (config->batch_size % chunk != 0) chunk /= 2;
+    return chunk;
+}
+
 fv_status fv_stepper_create(const fv_stepper_config *config, fv_stepper **out) {
     *out = NULL;
     if (config->effective_batch < 1 || config->batch_size < 1)
@@ -42,7 +52,7 @@ fv_status fv_stepper_create(const fv_stepper_config *config, fv_stepper **out) {
     fv_stepper *s = fv_calloc(1, sizeof *s);
     if (!s) return FV_ERR_NOMEM;
     s->config = *config;
-    s->chunk = fv_model_chunk_samples(config->model);
+    s->chunk = chunk_samples(config);
     s->pass_samples = round_up(config->batch_size, s->chunk);
     if (s->pass_samples > config->effective_batch) s->pass_samples = config->effective_batch;
     const fv_status status = allocate(s);

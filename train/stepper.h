@@ -17,8 +17,8 @@ typedef struct fv_stepper_config {
     fv_optimizer *optimizer; /* of the model's parameters; not owned */
     fv_ema *ema;             /* likewise; NULL: none is kept */
     int64_t effective_batch; /* samples per update */
-    int64_t batch_size;      /* samples per pass, rounded up to whole chunks */
-    uint64_t seed;           /* of stochastic depth */
+    int64_t batch_size; /* samples per pass, rounded up to whole chunks; exact with batch norms */
+    uint64_t seed;      /* of stochastic depth */
     bool bf16;
     float smoothing;  /* of the labels */
     bool bce;         /* passes have targets, and their loss is binary cross entropy */

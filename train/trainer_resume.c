@@ -127,13 +127,6 @@ static void set_text(fv_arena *arena, fv_value *map, const char *key, const char
     fv_value_set(arena, map, key, fv_value_string(arena, text));
 }
 
-/* Running statistics are those of passes: how a batch is split moves their bits. */
-static bool has_statistics(const fv_params *params) {
-    for (int64_t i = 0; i < params->count; i++)
-        if (!params->item[i]->trainable) return true;
-    return false;
-}
-
 fv_status fv_trainer_freeze(fv_trainer *t) {
     fv_arena *arena = &t->arena;
     const fv_value *all = fv_settings_tree(t->settings, FV_CMD_TRAIN, arena);
@@ -145,7 +138,7 @@ fv_status fv_trainer_freeze(fv_trainer *t) {
     fv_value_set(arena, map, "num_classes", fv_value_int(arena, t->model->num_classes));
     fv_value_set(arena, map, "img_size", fv_value_int(arena, t->model->input.height));
     fv_value_set(arena, map, "effective_batch", fv_value_int(arena, t->effective_batch));
-    if (has_statistics(&t->model->params))
+    if (fv_params_have_buffers(&t->model->params)) /* running statistics are those of passes */
         fv_value_set(arena, map, "images per pass",
                      fv_value_int(arena, fv_stepper_pass_samples(t->stepper)));
     set_text(arena, map, "precision", t->bf16 ? "bf16" : "f32");

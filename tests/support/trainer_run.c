@@ -36,19 +36,24 @@ void run_enter(void) {
 
 void run_leave(void) { run_remove(folder); }
 
+static bool names_model(const char *const options[]) {
+    for (int i = 0; options[i]; i++)
+        if (strncmp(options[i], "model=", 6) == 0) return true;
+    return false;
+}
+
 static void settings_make(fv_settings *s, const char *const options[]) {
+    static const char *const vit[] = {
+        "model=mini_vit", "model_kwargs={patch_size: 8, embed_dim: 16, num_heads: 2}", NULL};
+    static const char *const none[] = {NULL};
     static const char *const base[] = {
-        "model=mini_vit",  "model_kwargs={patch_size: 8, embed_dim: 16, num_heads: 2}",
-        "epochs=2",        "batch_size=8",
-        "warmup_epochs=0", "lr=0.002",
-        "drop_path=0.2",   "clip_grad=1.0",
-        "log_interval=2",  "workers=0",
-        "precision=f32",   NULL};
-    const char *const *lists[] = {base, options};
+        "epochs=2",      "batch_size=8",   "warmup_epochs=0", "lr=0.002",      "drop_path=0.2",
+        "clip_grad=1.0", "log_interval=2", "workers=0",       "precision=f32", NULL};
+    const char *const *lists[] = {names_model(options) ? none : vit, base, options};
 
     fv_settings_init(s);
     need(fv_settings_set(s, "data_dir", run_path("data"), "test", FV_CMD_TRAIN) == FV_OK);
-    for (int k = 0; k < 2; k++)
+    for (int k = 0; k < 3; k++)
         for (int i = 0; lists[k][i]; i++) {
             char key[64];
             const char *value = strchr(lists[k][i], '=') + 1;

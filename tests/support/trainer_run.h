@@ -29,8 +29,8 @@ typedef struct run_watch {
     char text[4096]; /* lines */
 } run_watch;
 
-/* Options as "key=value", NULL-terminated, over a run of two epochs of five updates of eight images,
- * with augmentation, stochastic depth and clipping. */
+/* Options as "key=value", NULL-terminated, over a run of two epochs of five updates of eight images, with
+ * augmentation, stochastic depth and clipping; of a very small ViT unless they name a model. */
 fv_status run_train_watched(run_watch *w, const char *out, const char *const options[]);
 fv_status run_train(const char *out, const char *const options[]);
 

@@ -1,7 +1,8 @@
-/* What a recipe adds to a run: mixed images, averaged weights. */
+/* What recipes and models add to a run: mixed images, averaged weights, batch norm. */
 #include "core/alloc.h"
 #include "core/file.h"
 #include "core/parallel.h"
+#include "core/safetensors.h"
 #include "tests/support/trainer_run.h"
 
 #include <criterion/criterion.h>
@@ -142,4 +143,91 @@ Test(train_trainer_recipe, averages_cannot_begin_in_the_middle) {
     cr_assert_eq(run_train(run_path("ema"), OPTIONS("resume=auto", "model_ema=true")),
                  FV_ERR_NOT_FOUND);
     cr_assert(strstr(fv_error_message(), "model_ema.safetensors"), "%s", fv_error_message());
+}
+
+/* ---- batch norm ---- */
+
+#define BATCHNORM "model=mini_biformer", "img_size=64"
+
+Test(train_trainer_recipe, running_statistics_survive_an_interruption_and_any_threads) {
+    const char *const split[] = {
+        BATCHNORM,   "batch_size=4", "grad_accum_steps=2", "epochs=1",    "model_ema=true",
+        "mixup=0.8", "workers=0",    "checkpoint_steps=2", "max_steps=3", NULL};
+    const char *const resumed[] = {
+        BATCHNORM,   "batch_size=4", "grad_accum_steps=2", "epochs=1",    "model_ema=true",
+        "mixup=0.8", "workers=0",    "checkpoint_steps=2", "max_steps=3", "resume=auto",
+        NULL};
+
+    fv_threads_set(1);
+    OK(run_train(run_path("whole"), split));
+    for (int stop = 1; stop <= 2; stop++) {
+        run_watch w = {.stop_after = stop};
+        fv_threads_set(1);
+        cr_assert_eq(run_train_watched(&w, run_path("run"), split), FV_ERR_INTERRUPTED);
+        fv_threads_set(2);
+        OK(run_train(run_path("run"), resumed));
+        SAME_RUN(run_path("whole"), run_path("run"), true);
+        run_remove(run_path("run"));
+    }
+}
+
+static float stored(const char *checkpoint, const char *name) {
+    char file[192];
+    const fv_safetensors_entry *entry;
+    fv_safetensors *st;
+    float value = 0.0f;
+
+    snprintf(file, sizeof file, "%s/model.safetensors", checkpoint);
+    OK(fv_safetensors_open(file, &st));
+    OK(fv_safetensors_need(st, name, &entry));
+    if (entry->dtype == FV_I64) {
+        int64_t count = 0;
+        OK(fv_safetensors_read_i64(st, entry, &count));
+        value = (float)count;
+    } else {
+        float *all = fv_alloc((size_t)entry->numel, sizeof *all);
+        OK(fv_safetensors_read_f32(st, entry, all));
+        value = all[0];
+        fv_free(all);
+    }
+    fv_safetensors_close(st);
+    return value;
+}
+
+Test(train_trainer_recipe, counts_passes_and_evaluates_with_running_statistics) {
+    run_watch w = {0};
+
+    OK(run_train_watched(&w, run_path("run"),
+                         OPTIONS(BATCHNORM, "batch_size=4", "grad_accum_steps=2", "epochs=1",
+                                 "max_steps=2", "validation_batch_size=1")));
+    cr_assert_eq(stored(run_path("run/last"), "norm.num_batches_tracked"), 4.0f);
+    cr_assert_neq(stored(run_path("run/last"), "norm.running_mean"), 0.0f);
+    const double one_by_one = w.result.eval_loss;
+    OK(run_train_watched(&w, run_path("other"),
+                         OPTIONS(BATCHNORM, "batch_size=4", "grad_accum_steps=2", "epochs=1",
+                                 "max_steps=2", "validation_batch_size=12")));
+    cr_assert_eq(w.result.eval_loss, one_by_one);
+}
+
+Test(train_trainer_recipe, another_split_is_another_training_with_batch_norm) {
+    OK(run_train(run_path("run"), OPTIONS(BATCHNORM, "batch_size=4", "grad_accum_steps=2",
+                                          "max_steps=1", "epochs=1")));
+    cr_assert_eq(run_train(run_path("run"), OPTIONS(BATCHNORM, "batch_size=8", "max_steps=2",
+                                                    "epochs=1", "resume=auto")),
+                 FV_ERR_CONFIG);
+    cr_assert(strstr(fv_error_message(), "images per pass was 4 and is 8"), "%s",
+              fv_error_message());
+}
+
+Test(train_trainer_recipe, a_bad_update_leaves_the_running_statistics) {
+    const char *const options[] = {BATCHNORM,  "lr=1e30", "clip_grad=0", "checkpoint_steps=1",
+                                   "epochs=1", NULL};
+    float before;
+
+    OK(run_train(run_path("good"), OPTIONS(BATCHNORM, "lr=1e30", "clip_grad=0", "max_steps=1",
+                                           "epochs=1", "val_interval=0")));
+    before = stored(run_path("good/last"), "norm.running_mean");
+    cr_assert_eq(run_train(run_path("run"), options), FV_ERR_NONFINITE);
+    cr_assert_eq(stored(run_path("run/last"), "norm.running_mean"), before);
+    cr_assert_eq(stored(run_path("run/last"), "norm.num_batches_tracked"), 1.0f);
 }
