@@ -5,7 +5,7 @@
 
 #include "layers/mixer.h"
 
-#define FV_MIXER_LIST(X) X(mhsa) X(halo) X(window) X(channel)
+#define FV_MIXER_LIST(X) X(mhsa) X(halo) X(window) X(channel) X(bra)
 
 #define FV_X(kind) extern const fv_mixer fv_mixer_##kind;
 FV_MIXER_LIST(FV_X)
