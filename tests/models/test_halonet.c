@@ -1,5 +1,6 @@
 /* HaloNet: sizes, names, arguments, legal images, and what must not change a bit. */
 #include "core/alloc.h"
+#include "core/backend/backend.h"
 #include "core/file.h"
 #include "core/parallel.h"
 #include "models/weights.h"
@@ -255,6 +256,7 @@ Test(models_halonet, composed_mode_equals_the_fused_one) {
 }
 
 Test(models_halonet, bf16_is_near_f32) {
+    if (!fv_backend()->supports(FV_BF16)) cr_skip_test("no bf16 products here");
     fv_model_config config = small();
     double error = 0.0, size = 0.0;
     float want[40];
