@@ -76,6 +76,25 @@ typedef struct fv_kernels {
     void (*silu)(int64_t n, const float *x, float *y);
     /* dx = dy (s + x s (1 - s)), s = sigma(x) */
     void (*silu_backward)(int64_t n, const float *x, const float *dy, float *dx);
+    /* y = x where x > 0 or is NaN, else 0 */
+    void (*relu)(int64_t n, const float *x, float *y);
+    /* dx = dy where y > 0 or is NaN, else 0; y may be the relu or its input */
+    void (*relu_backward)(int64_t n, const float *y, const float *dy, float *dx);
+    /* Batch norm over rows of n channels, x [rows,n] without gaps; per channel c, rows in order: */
+    /* sum_c += sum_r x_rc */
+    void (*column_sums)(int64_t rows, int64_t n, const float *x, float *sum);
+    /* sum_c += sum_r (x_rc - mean_c)^2 */
+    void (*square_sums)(int64_t rows, int64_t n, const float *x, const float *mean, float *sum);
+    /* product_c += sum_r y_rc (x_rc - mean_c), sum_c += sum_r y_rc */
+    void (*product_sums)(int64_t rows, int64_t n, const float *x, const float *mean, const float *y,
+                         float *product, float *sum);
+    /* y_rc = (x_rc - mean_c) a_c + b_c */
+    void (*normalize)(int64_t rows, int64_t n, const float *x, const float *mean, const float *a,
+                      const float *b, float *y);
+    /* dx_rc = a_c dy_rc + c_c (x_rc - mean_c) + b_c */
+    void (*normalize_backward)(int64_t rows, int64_t n, const float *x, const float *mean,
+                               const float *dy, const float *a, const float *c, const float *b,
+                               float *dx);
     /* sum[k * FV_STRIP + c] += sum over i < n of x[(i * step + k) * FV_STRIP + c] y[i * FV_STRIP + c]
      * for k < taps, c < FV_STRIP: what a row of y adds to a depthwise weight gradient.  x holds
      * (n - 1) * step + taps vectors of FV_STRIP channels, y n; nothing may alias. */
@@ -94,5 +113,8 @@ const fv_kernels *fv_kernel(void);
 /* Fill or overwrite entries; for fv_kernel and the test that compares instruction sets. */
 void fv_kernels_init_c(fv_kernels *table);
 void fv_kernels_init_avx512(fv_kernels *table);
+/* Their parts for convolutional networks. */
+void fv_kernels_init_map_c(fv_kernels *table);
+void fv_kernels_init_map_avx512(fv_kernels *table);
 
 #endif

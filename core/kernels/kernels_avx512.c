@@ -1,21 +1,11 @@
-/* The kernels with AVX-512 (F, BW, DQ, VL): 16 floats at a time, tails by masks.  This file is
- * compiled with that instruction set and entered only after a CPU check. */
+/* The kernels with AVX-512 (F, BW, DQ, VL).  This file is compiled with that instruction set and entered
+ * only after a CPU check. */
+#include "core/kernels/kernels_avx512.h"
 #include "core/kernels/kernels.h"
 
-#if defined(__x86_64__)
+#if defined(__AVX512F__)
 
-#include <immintrin.h>
 #include <math.h>
-
-#define LANES 16
-
-/* Lanes of the vector at element i that exist. */
-static inline __mmask16 lanes(int64_t n, int64_t i) {
-    const int64_t left = n - i;
-    return (__mmask16)(left >= LANES ? 0xffffu : left > 0 ? (1u << left) - 1u : 0u);
-}
-
-static inline __m512 load(__mmask16 k, const float *p) { return _mm512_maskz_loadu_ps(k, p); }
 
 static void axpy(int64_t n, float a, const float *x, float *y) {
     const __m512 va = _mm512_set1_ps(a);
@@ -438,6 +428,7 @@ void fv_kernels_init_avx512(fv_kernels *table) {
                           .silu_backward = silu_backward,
                           .tap_sums = tap_sums,
                           .adamw = adamw};
+    fv_kernels_init_map_avx512(table);
 }
 
 #else

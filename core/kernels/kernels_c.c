@@ -205,4 +205,5 @@ void fv_kernels_init_c(fv_kernels *table) {
                           .silu_backward = silu_backward,
                           .tap_sums = tap_sums,
                           .adamw = adamw};
+    fv_kernels_init_map_c(table);
 }

@@ -10,18 +10,12 @@
 
 #include <math.h>
 
+#define RUN 2048 /* elements at a time: their buffers stay in L1 */
+
 typedef struct activation_attr {
     fv_activation_kind kind;
     fv_dtype out;
 } activation_attr;
-
-static void relu(int64_t n, const float *x, float *y) {
-    for (int64_t i = 0; i < n; i++) y[i] = x[i] <= 0.0f ? 0.0f : x[i];
-}
-
-static void relu_backward(int64_t n, const float *y, const float *dy, float *dx) {
-    for (int64_t i = 0; i < n; i++) dx[i] = y[i] <= 0.0f ? 0.0f : dy[i];
-}
 
 static void sigmoid_backward(int64_t n, const float *y, const float *dy, float *dx) {
     for (int64_t i = 0; i < n; i++) dx[i] = dy[i] * y[i] * (1.0f - y[i]);
@@ -30,7 +24,7 @@ static void sigmoid_backward(int64_t n, const float *y, const float *dy, float *
 static void compute(fv_activation_kind kind, int64_t n, const float *x, float *y) {
     const fv_kernels *k = fv_kernel();
     void (*const fn[])(int64_t, const float *, float *) = {
-        [FV_GELU] = k->gelu, [FV_RELU] = relu, [FV_SILU] = k->silu, [FV_SIGMOID] = k->sigmoid};
+        [FV_GELU] = k->gelu, [FV_RELU] = k->relu, [FV_SILU] = k->silu, [FV_SIGMOID] = k->sigmoid};
     fn[kind](n, x, y);
 }
 
@@ -40,7 +34,7 @@ static void differentiate(fv_activation_kind kind, int64_t n, const float *from,
     const fv_kernels *k = fv_kernel();
     void (*const fn[])(int64_t, const float *, const float *,
                        float *) = {[FV_GELU] = k->gelu_backward,
-                                   [FV_RELU] = relu_backward,
+                                   [FV_RELU] = k->relu_backward,
                                    [FV_SILU] = k->silu_backward,
                                    [FV_SIGMOID] = sigmoid_backward};
     fn[kind](n, from, dy, dx);
@@ -65,12 +59,14 @@ typedef struct args {
 static void forward_rows(int64_t first, int64_t count, void *arg) {
     const args *a = arg;
     const fv_var *x = a->y->in[0];
-    float *buffer = fv_scratch((size_t)a->n * sizeof(float));
+    const int64_t end = (first + count) * a->n;
+    float *buffer = fv_scratch(RUN * sizeof(float));
 
-    for (int64_t i = first * a->n; i < (first + count) * a->n; i += a->n) {
+    for (int64_t i = first * a->n; i < end; i += RUN) {
+        const int64_t n = end - i < RUN ? end - i : RUN;
         float *out = fv_row_open(a->y->data, a->y->dtype, i, buffer);
-        compute(a->kind, a->n, fv_row_read(x->data, x->dtype, i, a->n, buffer), out);
-        fv_row_close(a->y->data, a->y->dtype, i, a->n, out);
+        compute(a->kind, n, fv_row_read(x->data, x->dtype, i, n, buffer), out);
+        fv_row_close(a->y->data, a->y->dtype, i, n, out);
     }
 }
 
@@ -79,21 +75,23 @@ static fv_status forward(fv_var *y) {
     const args a = {
         .y = y, .kind = ((const activation_attr *)y->attr)->kind, .n = fv_row_length(y)};
 
-    FV_TRY(fv_scratch_reserve((size_t)a.n * sizeof(float)));
+    FV_TRY(fv_scratch_reserve(RUN * sizeof(float)));
     fv_parallel_rows(&grid, forward_rows, (void *)&a);
     return FV_OK;
 }
 
 static void backward_rows(int64_t first, int64_t count, void *arg) {
     const args *a = arg;
-    float *buffer = fv_scratch((size_t)(3 * a->n) * sizeof(float));
+    const int64_t end = (first + count) * a->n;
+    float *buffer = fv_scratch(3 * RUN * sizeof(float));
 
-    for (int64_t i = first * a->n; i < (first + count) * a->n; i += a->n) {
-        const float *from = fv_row_read(a->from->data, a->from->dtype, i, a->n, buffer);
-        const float *dy = fv_row_read(a->dy->data, a->dy->dtype, i, a->n, buffer + a->n);
-        float *dx = fv_grad_open(a->dx, i, buffer + 2 * a->n);
-        differentiate(a->kind, a->n, from, dy, dx);
-        fv_grad_close(a->dx, i, a->n, dx);
+    for (int64_t i = first * a->n; i < end; i += RUN) {
+        const int64_t n = end - i < RUN ? end - i : RUN;
+        const float *from = fv_row_read(a->from->data, a->from->dtype, i, n, buffer);
+        const float *dy = fv_row_read(a->dy->data, a->dy->dtype, i, n, buffer + RUN);
+        float *dx = fv_grad_open(a->dx, i, buffer + 2 * RUN);
+        differentiate(a->kind, n, from, dy, dx);
+        fv_grad_close(a->dx, i, n, dx);
     }
 }
 
@@ -106,7 +104,7 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
                     .kind = ((const activation_attr *)y->attr)->kind,
                     .n = fv_row_length(y)};
 
-    FV_TRY(fv_scratch_reserve((size_t)(3 * a.n) * sizeof(float)));
+    FV_TRY(fv_scratch_reserve(3 * RUN * sizeof(float)));
     fv_parallel_rows(&grid, backward_rows, (void *)&a);
     return FV_OK;
 }

@@ -17,12 +17,18 @@
 #include <math.h>
 #include <string.h>
 
-#define COLUMNS 64 /* channels of a task that joins blocks */
+#define COLUMNS 64   /* channels of a task that joins blocks */
+#define RUN     2048 /* elements at a time: their buffers stay in L1 */
 
 typedef struct batchnorm_attr {
     fv_batchnorm_stats stats;
     fv_dtype out;
 } batchnorm_attr;
+
+/* Rows of n channels that make a run. */
+static int64_t run_rows(int64_t n) { return n < RUN ? RUN / n : 1; }
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static bool uses_batch(const fv_var *y) { return y->op == &fv_op_batchnorm; }
 
@@ -66,18 +72,22 @@ typedef struct stats_job {
 static void block_stats(int64_t task, void *arg) {
     const stats_job *j = arg;
     const fv_var *x = j->y->in[0];
-    const int64_t n = j->n;
+    const int64_t n = j->n, step = run_rows(n);
     const fv_span rows = fv_row_block(&j->blocks, task);
+    const int64_t end = rows.first + rows.count;
     float *mean = j->partial + task * 2 * n, *squares = mean + n;
-    float *buffer = fv_scratch((size_t)n * sizeof(float));
+    float *buffer = fv_scratch((size_t)(step * n) * sizeof(float));
 
     memset(mean, 0, (size_t)(2 * n) * sizeof *mean);
-    for (int64_t r = rows.first; r < rows.first + rows.count; r++)
-        fv_kernel()->axpy(n, 1.0f, fv_row_read(x->data, x->dtype, r * n, n, buffer), mean);
+    for (int64_t r = rows.first; r < end; r += step) {
+        const int64_t m = least(step, end - r);
+        fv_kernel()->column_sums(m, n, fv_row_read(x->data, x->dtype, r * n, m * n, buffer), mean);
+    }
     fv_kernel()->scale(n, 1.0f / (float)rows.count, mean, mean);
-    for (int64_t r = rows.first; r < rows.first + rows.count; r++) {
-        const float *in = fv_row_read(x->data, x->dtype, r * n, n, buffer);
-        for (int64_t i = 0; i < n; i++) squares[i] += (in[i] - mean[i]) * (in[i] - mean[i]);
+    for (int64_t r = rows.first; r < end; r += step) {
+        const int64_t m = least(step, end - r);
+        const float *in = fv_row_read(x->data, x->dtype, r * n, m * n, buffer);
+        fv_kernel()->square_sums(m, n, in, mean, squares);
     }
 }
 
@@ -132,7 +142,7 @@ static fv_status batch_stats(fv_var *y) {
     j.partial = fv_tape_scratch(y->tape, j.blocks.count * 2 * j.n);
     j.unbiased = fv_tape_scratch(y->tape, j.n);
     if (!j.partial || !j.unbiased) return FV_ERR_NOMEM;
-    FV_TRY(fv_scratch_reserve((size_t)j.n * sizeof(float)));
+    FV_TRY(fv_scratch_reserve((size_t)(run_rows(j.n) * j.n) * sizeof(float)));
     fv_parallel(j.blocks.count, block_stats, &j);
     fv_parallel((j.n + COLUMNS - 1) / COLUMNS, join_stats, &j);
     FV_TRY(propose(y, stats->mean, y->saved[0].data, stats->momentum));
@@ -157,30 +167,45 @@ static void running_stats(fv_var *y) {
 
 /* ---- forward ---- */
 
-static void forward_rows(int64_t first, int64_t count, void *arg) {
-    const fv_var *y = arg, *x = y->in[0];
-    const float *mean = y->saved[0].data, *rstd = y->saved[1].data;
-    const float *gamma = y->in[1]->data, *beta = y->in[2]->data;
-    const int64_t n = fv_shape_last(&y->shape);
-    float *buffer = fv_scratch((size_t)n * sizeof(float));
+typedef struct forward_job {
+    const fv_var *y;
+    float *slope; /* [n]: gamma rstd */
+} forward_job;
 
-    for (int64_t r = first; r < first + count; r++) {
-        const float *in = fv_row_read(x->data, x->dtype, r * n, n, buffer);
+static void forward_rows(int64_t first, int64_t count, void *arg) {
+    const forward_job *j = arg;
+    const fv_var *y = j->y, *x = y->in[0];
+    const int64_t n = fv_shape_last(&y->shape), step = run_rows(n);
+    float *buffer = fv_scratch((size_t)(step * n) * sizeof(float));
+
+    for (int64_t r = first; r < first + count; r += step) {
+        const int64_t m = least(step, first + count - r);
+        const float *in = fv_row_read(x->data, x->dtype, r * n, m * n, buffer);
         float *out = fv_row_open(y->data, y->dtype, r * n, buffer);
-        for (int64_t i = 0; i < n; i++) out[i] = (in[i] - mean[i]) * (gamma[i] * rstd[i]) + beta[i];
-        fv_row_close(y->data, y->dtype, r * n, n, out);
+        fv_kernel()->normalize(m, n, in, y->saved[0].data, j->slope, y->in[2]->data, out);
+        fv_row_close(y->data, y->dtype, r * n, m * n, out);
     }
 }
 
-static fv_status forward(fv_var *y) {
-    const fv_grid grid = fv_grid_of(y);
+/* gamma rstd per channel */
+static void slopes(const fv_var *y, float *slope) {
+    const float *gamma = y->in[1]->data, *rstd = y->saved[1].data;
+    for (int64_t i = 0; i < fv_shape_last(&y->shape); i++) slope[i] = gamma[i] * rstd[i];
+}
 
-    FV_TRY(fv_scratch_reserve((size_t)fv_shape_last(&y->shape) * sizeof(float)));
+static fv_status forward(fv_var *y) {
+    const int64_t n = fv_shape_last(&y->shape);
+    const fv_grid grid = fv_grid_of(y);
+    forward_job j = {y, fv_tape_scratch(y->tape, n)};
+
+    if (!j.slope) return FV_ERR_NOMEM;
+    FV_TRY(fv_scratch_reserve((size_t)(run_rows(n) * n) * sizeof(float)));
     if (uses_batch(y))
         FV_TRY(batch_stats(y));
     else
         running_stats(y);
-    fv_parallel_rows(&grid, forward_rows, y);
+    slopes(y, j.slope);
+    fv_parallel_rows(&grid, forward_rows, &j);
     return FV_OK;
 }
 
@@ -193,28 +218,28 @@ typedef struct backward_job {
     fv_row_blocks blocks;
     int64_t n;
     float *partial; /* [blocks, 2n]: sums of dy xhat and dy */
-    float
-        *average; /* [2n]: the same over all rows, divided by their number; zero for running ones */
+    float *average; /* [2n]: the same over all rows, divided by their number; NULL: running ones */
+    float *slope;   /* [3n]: a, c, b of dx */
 } backward_job;
 
 static void block_sums(int64_t task, void *arg) {
     const backward_job *j = arg;
     const fv_var *x = j->y->in[0];
     const float *mean = j->y->saved[0].data, *rstd = j->y->saved[1].data;
-    const int64_t n = j->n;
+    const int64_t n = j->n, step = run_rows(n);
     const fv_span rows = fv_row_block(&j->blocks, task);
+    const int64_t end = rows.first + rows.count;
     float *dgamma = j->partial + task * 2 * n, *dbeta = dgamma + n;
-    float *buffer = fv_scratch((size_t)(3 * n) * sizeof(float));
+    float *buffer = fv_scratch((size_t)(3 * step * n) * sizeof(float));
 
     memset(dgamma, 0, (size_t)(2 * n) * sizeof *dgamma);
-    for (int64_t r = rows.first; r < rows.first + rows.count; r++) {
-        const float *in = fv_row_read(x->data, x->dtype, r * n, n, buffer);
-        const float *dy = fv_row_read(j->dy->data, j->dy->dtype, r * n, n, buffer + n);
-        for (int64_t i = 0; i < n; i++) {
-            dgamma[i] += dy[i] * ((in[i] - mean[i]) * rstd[i]);
-            dbeta[i] += dy[i];
-        }
+    for (int64_t r = rows.first; r < end; r += step) {
+        const int64_t m = least(step, end - r);
+        const float *in = fv_row_read(x->data, x->dtype, r * n, m * n, buffer);
+        const float *dy = fv_row_read(j->dy->data, j->dy->dtype, r * n, m * n, buffer + step * n);
+        fv_kernel()->product_sums(m, n, in, mean, dy, dgamma, dbeta);
     }
+    for (int64_t i = 0; i < n; i++) dgamma[i] *= rstd[i];
 }
 
 static void join_sums(int64_t task, void *arg) {
@@ -229,28 +254,37 @@ static void join_sums(int64_t task, void *arg) {
     for (int64_t i = 0; i < count; i++) j->average[first + i] = (float)(sum[i] / n_rows);
 }
 
+/* dx = a dy + c (x - mean) + b, the average's part of it being c and b. */
+static void coefficients(const backward_job *j) {
+    const float *rstd = j->y->saved[1].data, *average = j->average;
+    float *a = j->slope, *c = a + j->n, *b = c + j->n;
+
+    slopes(j->y, a);
+    memset(c, 0, (size_t)(2 * j->n) * sizeof *c);
+    for (int64_t i = 0; average && i < j->n; i++) {
+        c[i] = -a[i] * rstd[i] * average[i];
+        b[i] = -a[i] * average[j->n + i];
+    }
+}
+
 static void backward_rows(int64_t first, int64_t count, void *arg) {
     const backward_job *j = arg;
     const fv_var *x = j->y->in[0];
-    const float *mean = j->y->saved[0].data, *rstd = j->y->saved[1].data;
-    const float *gamma = j->y->in[1]->data;
-    const float *xhat_dy = j->average, *avg_dy = j->average ? j->average + j->n : NULL;
-    const int64_t n = j->n;
-    float *buffer = fv_scratch((size_t)(3 * n) * sizeof(float));
+    const int64_t n = j->n, step = run_rows(n);
+    const float *a = j->slope, *c = a + n, *b = c + n;
+    float *buffer = fv_scratch((size_t)(3 * step * n) * sizeof(float));
 
-    for (int64_t r = first; r < first + count; r++) {
-        const float *dy = fv_row_read(j->dy->data, j->dy->dtype, r * n, n, buffer + n);
-        float *dx = fv_grad_open(j->dx, r * n, buffer + 2 * n);
-        if (!xhat_dy) {
-            for (int64_t i = 0; i < n; i++) dx[i] = gamma[i] * rstd[i] * dy[i];
+    for (int64_t r = first; r < first + count; r += step) {
+        const int64_t m = least(step, first + count - r);
+        const float *dy = fv_row_read(j->dy->data, j->dy->dtype, r * n, m * n, buffer + step * n);
+        float *dx = fv_grad_open(j->dx, r * n, buffer + 2 * step * n);
+        if (j->average) {
+            const float *in = fv_row_read(x->data, x->dtype, r * n, m * n, buffer);
+            fv_kernel()->normalize_backward(m, n, in, j->y->saved[0].data, dy, a, c, b, dx);
         } else {
-            const float *in = fv_row_read(x->data, x->dtype, r * n, n, buffer);
-            for (int64_t i = 0; i < n; i++) {
-                const float xhat = (in[i] - mean[i]) * rstd[i];
-                dx[i] = gamma[i] * rstd[i] * (dy[i] - avg_dy[i] - xhat * xhat_dy[i]);
-            }
+            fv_kernel()->normalize(m, n, dy, c, a, b, dx); /* c and b are 0 */
         }
-        fv_grad_close(j->dx, r * n, n, dx);
+        fv_grad_close(j->dx, r * n, m * n, dx);
     }
 }
 
@@ -271,7 +305,7 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
     backward_job j = {.y = y, .dy = dy, .dx = &dx[0], .blocks = fv_row_blocks_of(y), .n = n};
 
     if (fv_shape_numel(&y->shape) == 0) return FV_OK;
-    FV_TRY(fv_scratch_reserve((size_t)(3 * n) * sizeof(float)));
+    FV_TRY(fv_scratch_reserve((size_t)(3 * run_rows(n) * n) * sizeof(float)));
     if (uses_batch(y) || dx[1].tree || dx[2].tree) {
         j.partial = fv_tape_scratch(y->tape, j.blocks.count * 2 * n);
         if (!j.partial) return FV_ERR_NOMEM;
@@ -284,6 +318,9 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
         if (!j.average) return FV_ERR_NOMEM;
         fv_parallel((2 * n + COLUMNS - 1) / COLUMNS, join_sums, &j);
     }
+    j.slope = fv_tape_scratch(y->tape, 3 * n);
+    if (!j.slope) return FV_ERR_NOMEM;
+    coefficients(&j);
     fv_parallel_rows(&j.blocks.grid, backward_rows, &j);
     return FV_OK;
 }

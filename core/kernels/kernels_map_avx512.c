@@ -1,0 +1,111 @@
+/* The kernels of convolutional networks with AVX-512: ReLU, and batch norm over rows of channels.  Compiled
+ * with that instruction set and entered only after a CPU check. */
+#include "core/kernels/kernels.h"
+#include "core/kernels/kernels_avx512.h"
+
+#if defined(__AVX512F__)
+
+/* x > 0, or NaN */
+static inline __mmask16 passes(__m512 x) {
+    return _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NLE_UQ);
+}
+
+static void relu(int64_t n, const float *x, float *y) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        const __mmask16 k = lanes(n, i);
+        const __m512 v = load(k, x + i);
+        _mm512_mask_storeu_ps(y + i, k, _mm512_maskz_mov_ps(passes(v), v));
+    }
+}
+
+static void relu_backward(int64_t n, const float *y, const float *dy, float *dx) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        const __mmask16 k = lanes(n, i);
+        const __mmask16 live = passes(load(k, y + i));
+        _mm512_mask_storeu_ps(dx + i, k, load(k & live, dy + i));
+    }
+}
+
+/* Below, coefficients of 16 channels stay in registers while the rows go by. */
+
+static void column_sums(int64_t rows, int64_t n, const float *x, float *sum) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        const __mmask16 k = lanes(n, i);
+        __m512 s = load(k, sum + i);
+        for (int64_t r = 0; r < rows; r++) s = _mm512_add_ps(s, load(k, x + r * n + i));
+        _mm512_mask_storeu_ps(sum + i, k, s);
+    }
+}
+
+static void square_sums(int64_t rows, int64_t n, const float *x, const float *mean, float *sum) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        const __mmask16 k = lanes(n, i);
+        const __m512 m = load(k, mean + i);
+        __m512 s = load(k, sum + i);
+        for (int64_t r = 0; r < rows; r++) {
+            const __m512 d = _mm512_sub_ps(load(k, x + r * n + i), m);
+            s = _mm512_fmadd_ps(d, d, s);
+        }
+        _mm512_mask_storeu_ps(sum + i, k, s);
+    }
+}
+
+static void product_sums(int64_t rows, int64_t n, const float *x, const float *mean, const float *y,
+                         float *product, float *sum) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        const __mmask16 k = lanes(n, i);
+        const __m512 m = load(k, mean + i);
+        __m512 p = load(k, product + i), s = load(k, sum + i);
+        for (int64_t r = 0; r < rows; r++) {
+            const __m512 v = load(k, y + r * n + i);
+            p = _mm512_fmadd_ps(v, _mm512_sub_ps(load(k, x + r * n + i), m), p);
+            s = _mm512_add_ps(s, v);
+        }
+        _mm512_mask_storeu_ps(product + i, k, p);
+        _mm512_mask_storeu_ps(sum + i, k, s);
+    }
+}
+
+static void normalize(int64_t rows, int64_t n, const float *x, const float *mean, const float *a,
+                      const float *b, float *y) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        const __mmask16 k = lanes(n, i);
+        const __m512 m = load(k, mean + i), va = load(k, a + i), vb = load(k, b + i);
+        for (int64_t r = 0; r < rows; r++) {
+            const __m512 d = _mm512_sub_ps(load(k, x + r * n + i), m);
+            _mm512_mask_storeu_ps(y + r * n + i, k, _mm512_fmadd_ps(d, va, vb));
+        }
+    }
+}
+
+static void normalize_backward(int64_t rows, int64_t n, const float *x, const float *mean,
+                               const float *dy, const float *a, const float *c, const float *b,
+                               float *dx) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        const __mmask16 k = lanes(n, i);
+        const __m512 m = load(k, mean + i), va = load(k, a + i);
+        const __m512 vc = load(k, c + i), vb = load(k, b + i);
+        for (int64_t r = 0; r < rows; r++) {
+            const __m512 d = _mm512_sub_ps(load(k, x + r * n + i), m);
+            const __m512 rest = _mm512_fmadd_ps(vc, d, vb);
+            _mm512_mask_storeu_ps(dx + r * n + i, k,
+                                  _mm512_fmadd_ps(va, load(k, dy + r * n + i), rest));
+        }
+    }
+}
+
+void fv_kernels_init_map_avx512(fv_kernels *table) {
+    table->relu = relu;
+    table->relu_backward = relu_backward;
+    table->column_sums = column_sums;
+    table->square_sums = square_sums;
+    table->product_sums = product_sums;
+    table->normalize = normalize;
+    table->normalize_backward = normalize_backward;
+}
+
+#else
+
+void fv_kernels_init_map_avx512(fv_kernels *table) { (void)table; }
+
+#endif

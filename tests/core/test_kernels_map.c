@@ -1,0 +1,110 @@
+/* The kernels of convolutional networks, of every instruction set of this machine. */
+#include "tests/support/kernel_check.h"
+
+#include <criterion/criterion.h>
+
+#include <math.h>
+#include <string.h>
+
+static float x[MAX_N + PAD], z[MAX_N + PAD], y[MAX_N + PAD], g[MAX_N + PAD];
+static float p[MAX_N + PAD], q[MAX_N + PAD];
+
+TestSuite(core_kernels_map, .init = kernel_check_start);
+
+Test(core_kernels_map, relu_passes_what_is_positive_or_not_a_number) {
+    const float special[] = {NAN, INFINITY, -INFINITY, 0.0f, -0.0f, 1e-45f, -1e-45f};
+    const float live[] = {1, 1, 0, 0, 0, 1, 0};
+
+    FOR_ALL(k, n) {
+        random_row(x, n, 20, 1.0f);
+        random_row(z, n, 21, 1.0f);
+        for (int64_t i = 0; i < n && i < 7; i++) x[n - 1 - i] = special[i];
+        mark(y, n);
+        k->relu(n, x, y);
+        check_mark("relu", y, n);
+        mark(q, n);
+        k->relu_backward(n, y, z, q);
+        check_mark("relu_backward", q, n);
+        for (int64_t i = 0; i < n; i++) {
+            const bool passes = i >= n - 7 ? live[n - 1 - i] > 0.0f : x[i] > 0.0f;
+            check(k->isa, "relu", n, i, (double)y[i], passes ? (double)x[i] : 0.0, 0.0, 0.0);
+            check(k->isa, "relu_backward", n, i, (double)q[i], passes ? (double)z[i] : 0.0, 0.0,
+                  0.0);
+        }
+        k->relu(n, x, x);
+        cr_assert_eq(memcmp(x, y, (size_t)n * sizeof *y), 0);
+        k->relu_backward(n, y, z, z);
+        cr_assert_eq(memcmp(z, q, (size_t)n * sizeof *q), 0);
+    }
+}
+
+/* Three rows of n channels. */
+static float rows[2][3 * MAX_N + PAD], out[3 * MAX_N + PAD];
+
+static void check_column(const fv_kernels *k, const char *what, int64_t n, const float *got,
+                         double (*term)(double v, double w, double m)) {
+    for (int64_t i = 0; i < n; i++) {
+        double want = (double)g[i];
+        for (int r = 0; r < 3; r++)
+            want += term((double)rows[0][r * n + i], (double)rows[1][r * n + i], (double)z[i]);
+        check(k->isa, what, n, i, (double)got[i], want, 4e-6, 4e-7);
+    }
+    check_mark(what, got, n);
+}
+
+static double plain(double v, double w, double m) { return (void)w, (void)m, v; }
+static double square(double v, double w, double m) { return (void)w, (v - m) * (v - m); }
+static double product(double v, double w, double m) { return w * (v - m); }
+static double other(double v, double w, double m) { return (void)v, (void)m, w; }
+
+/* What sums start from. */
+static void start(float *sum, int64_t n) {
+    mark(sum, n);
+    memcpy(sum, g, (size_t)n * sizeof *sum);
+}
+
+Test(core_kernels_map, sums_of_columns) {
+    FOR_ALL(k, n) {
+        random_row(rows[0], 3 * n, 22, 1.0f);
+        random_row(rows[1], 3 * n, 23, 1.0f);
+        random_row(z, n, 24, 1.0f);
+        random_row(g, n, 25, 1.0f);
+        start(y, n);
+        k->column_sums(3, n, rows[0], y);
+        check_column(k, "column_sums", n, y, plain);
+        start(y, n);
+        k->square_sums(3, n, rows[0], z, y);
+        check_column(k, "square_sums", n, y, square);
+        start(y, n);
+        start(q, n);
+        k->product_sums(3, n, rows[0], z, rows[1], y, q);
+        check_column(k, "product_sums", n, y, product);
+        check_column(k, "product_sums", n, q, other);
+    }
+}
+
+Test(core_kernels_map, normalization_of_rows) {
+    FOR_ALL(k, n) {
+        float *coefficient[] = {z, g, p, q}; /* mean, a, c, b */
+        random_row(rows[0], 3 * n, 26, 1.0f);
+        random_row(rows[1], 3 * n, 27, 1.0f);
+        for (uint32_t i = 0; i < 4; i++) random_row(coefficient[i], n, 28 + i, 1.0f);
+        mark(out, 3 * n);
+        k->normalize(3, n, rows[0], z, g, q, out);
+        check_mark("normalize", out, 3 * n);
+        for (int64_t i = 0; i < 3 * n; i++) {
+            const double d = (double)rows[0][i] - (double)z[i % n];
+            check(k->isa, "normalize", n, i, (double)out[i],
+                  d * (double)g[i % n] + (double)q[i % n], 4e-6, 0.0);
+        }
+        mark(out, 3 * n);
+        k->normalize_backward(3, n, rows[0], z, rows[1], g, p, q, out);
+        check_mark("normalize_backward", out, 3 * n);
+        for (int64_t i = 0; i < 3 * n; i++) {
+            const double d = (double)rows[0][i] - (double)z[i % n];
+            check(k->isa, "normalize_backward", n, i, (double)out[i],
+                  (double)g[i % n] * (double)rows[1][i] + (double)p[i % n] * d + (double)q[i % n],
+                  8e-6, 0.0);
+        }
+    }
+}
