@@ -106,6 +106,7 @@
     REAL(hflip, 0.5, 0, 1, TRAIN | BENCH, "chance of a horizontal flip")                             \
     REAL(vflip, 0, 0, 1, TRAIN | BENCH, "chance of a vertical flip")                                 \
     STRING(aa, "", NULL, TRAIN, "RandAugment as timm writes it: rand-m9-mstd0.5-inc1 (empty: off)")  \
+    INT(aug_repeats, 0, 0, 255, TRAIN, "augmented copies of an image in a batch (0 = 1)")            \
     REAL(reprob, 0, 0, 1, TRAIN, "chance of random erasing")                                         \
     STRING(remode, "pixel", "pixel rand const", TRAIN, "erase with noise, a random or mean colour")  \
     INT(recount, 1, 1, 256, TRAIN, "rectangles to erase in an image")                                \

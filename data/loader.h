@@ -21,7 +21,7 @@ typedef struct fv_loader_config {
     int64_t batch_size; /* the most samples of a batch */
     /* Bad images (missing, empty, corrupt) that are tolerated per epoch.  In training the slot of
      * such an image takes the next good one of the epoch order; in evaluation it is left out, so
-     * that a batch may be shorter than its range of positions. */
+     * that a batch may be shorter than its range of positions.  Of repeated ones the first copy counts. */
     int64_t max_bad;
 } fv_loader_config;
 
@@ -31,6 +31,8 @@ typedef struct fv_loader_config {
 typedef struct fv_loader_epoch {
     uint32_t epoch;
     const int64_t *order; /* indices into the data set; borrowed until the next start or destroy */
+    const uint8_t
+        *repeat; /* [n_order], likewise: which augmented copy of the index; NULL: the first */
     int64_t n_order;
     int64_t first, end; /* positions; end 0 = n_order */
     int64_t group;      /* 0 = everything; else positions that do not fill a group are left out */

@@ -8,10 +8,13 @@ void fv_loader_memory_free(fv_loader_memory *memory) {
     fv_image_release(&memory->decoded);
 }
 
-static fv_status transform(const fv_loader_config *c, uint32_t epoch, int64_t index,
+/* An epoch's number and the copy of a sample in it, as one entry of a key. */
+static uint32_t step_of(uint32_t epoch, uint8_t copy) { return epoch ^ (uint32_t)copy << 24; }
+
+static fv_status transform(const fv_loader_config *c, uint32_t step, int64_t index,
                            fv_loader_memory *m, float *pixels) {
     const fv_rng_key key = {
-        .seed = c->seed, .purpose = FV_RNG_AUGMENT, .step = epoch, .sample = (uint32_t)index};
+        .seed = c->seed, .purpose = FV_RNG_AUGMENT, .step = step, .sample = (uint32_t)index};
 
     if (!c->augment)
         return fv_transform_eval_with(c->preprocess, &m->decoded, &m->workspace, pixels);
@@ -19,13 +22,13 @@ static fv_status transform(const fv_loader_config *c, uint32_t epoch, int64_t in
                                    pixels);
 }
 
-static fv_status load(const fv_loader_config *c, uint32_t epoch, int64_t index, fv_loader_memory *m,
+static fv_status load(const fv_loader_config *c, uint32_t step, int64_t index, fv_loader_memory *m,
                       float *pixels) {
     const char *path = c->dataset->samples[index].path;
 
     FV_TRY(fv_buffer_read(&m->file, path, FV_IMAGE_MAX_BYTES));
     fv_status status = fv_image_decode_into(m->file.bytes, m->file.size, &m->decoded);
-    if (status == FV_OK) status = transform(c, epoch, index, m, pixels);
+    if (status == FV_OK) status = transform(c, step, index, m, pixels);
     return status == FV_OK ? FV_OK : fv_error_context(status, "%s", path);
 }
 
@@ -43,11 +46,13 @@ void fv_loader_item(const fv_loader_config *config, const fv_loader_epoch *epoch
                     fv_loader_memory *memory, float *pixels, fv_loader_outcome *out) {
     const int64_t most = config->max_bad < epoch->n_order ? config->max_bad + 1 : epoch->n_order;
     const int64_t attempts = config->augment ? most : 1;
+    const uint8_t copy = epoch->repeat ? epoch->repeat[position] : 0;
+    fv_status bad = FV_OK;
 
     *out = (fv_loader_outcome){.left_out = true};
     for (int64_t i = 0; i < attempts; i++) {
         const int64_t index = epoch->order[(position + i) % epoch->n_order];
-        const fv_status status = load(config, epoch->epoch, index, memory, pixels);
+        const fv_status status = load(config, step_of(epoch->epoch, copy), index, memory, pixels);
         if (status == FV_OK) {
             out->index = index;
             out->left_out = false;
@@ -58,10 +63,11 @@ void fv_loader_item(const fv_loader_config *config, const fv_loader_epoch *epoch
             keep_message(out);
             return;
         }
-        if (out->bad == FV_OK) {
-            out->bad = status;
+        if (bad == FV_OK) {
+            bad = status;
             keep_message(out);
         }
+        if (copy == 0) out->bad = bad;
     }
-    if (config->augment) out->fatal = out->bad;
+    if (config->augment) out->fatal = bad;
 }

@@ -163,6 +163,10 @@ static fv_status build_loaders(fv_trainer *t) {
     t->workers = s->workers < 0 ? most : (int)s->workers;
     t->order = fv_alloc((size_t)t->train->n_samples, sizeof *t->order);
     if (!t->order) return FV_ERR_NOMEM;
+    if (s->aug_repeats > 1) {
+        t->repeat = fv_alloc((size_t)t->train->n_samples, sizeof *t->repeat);
+        if (!t->repeat) return FV_ERR_NOMEM;
+    }
     FV_TRY(fv_loader_create(&(fv_loader_config){.dataset = t->train,
                                                 .preprocess = &t->preprocess,
                                                 .augment = &t->augment,
@@ -280,6 +284,7 @@ void fv_trainer_destroy(fv_trainer *t) {
     fv_dataset_destroy(t->val);
     fv_dataset_destroy(t->train);
     fv_free(t->order);
+    fv_free(t->repeat);
     fv_free(t->targets);
     fv_arena_destroy(&t->arena);
     fv_free(t);

@@ -41,7 +41,8 @@ struct fv_trainer {
     fv_stepper *stepper;
     fv_loader *loader;
     fv_evaluator *evaluator;
-    int64_t *order; /* of the current epoch */
+    int64_t *order;  /* of the current epoch */
+    uint8_t *repeat; /* its augmented copies; NULL: one of each image */
     fv_mixup_config mixup;
     float *targets; /* [images per pass, classes]; NULL when labels are all that the loss needs */
 

@@ -18,6 +18,7 @@ static fv_run_times times_since(const fv_trainer *t, double start, double wait, 
 static fv_status start_loader(fv_trainer *t) {
     const fv_loader_epoch epoch = {.epoch = (uint32_t)t->state.epoch,
                                    .order = t->order,
+                                   .repeat = t->repeat,
                                    .n_order = t->train->n_samples,
                                    .first = t->state.sample_position,
                                    .group = t->effective_batch};
@@ -267,6 +268,9 @@ static fv_status end_epoch(fv_trainer *t, const fv_run_times *times) {
 static fv_status begin_epoch(fv_trainer *t) {
     fv_sampler_shuffle((uint64_t)t->settings->seed, (uint32_t)t->state.epoch, t->train->n_samples,
                        t->order);
+    if (t->repeat)
+        fv_sampler_repeat(t->settings->aug_repeats, t->effective_batch, t->train->n_samples,
+                          t->order, t->repeat);
     t->epoch_start = t->interval_start = fv_clock_seconds();
     t->epoch_wait = t->interval_wait = fv_loader_wait_seconds(t->loader);
     t->epoch_images = t->interval_images = 0;

@@ -404,3 +404,51 @@ Test(data_loader, any_number_of_bad_images_may_be_tolerated) {
     fv_loader_destroy(loader);
     cr_expect_eq(memcmp(all.index, order, sizeof order), 0);
 }
+
+/* Copies of an image have their own random numbers; the first one those of an epoch without copies. */
+Test(data_loader, copies_are_augmented_in_their_own_ways) {
+    record *r = new_record(), *plain = new_record();
+    uint8_t repeat[N];
+    int64_t repeated[N];
+    int first_copies = 0;
+
+    memcpy(repeated, order, sizeof order);
+    fv_sampler_repeat(3, 8, N, repeated, repeat);
+    fv_loader *loader = create(2, 4, true, 0);
+    start(loader, (fv_loader_epoch){0});
+    collect(loader, plain);
+    const fv_loader_epoch epoch = {.epoch = 3, .order = repeated, .repeat = repeat, .n_order = N};
+    cr_assert_eq(fv_loader_start(loader, &epoch), FV_OK);
+    collect(loader, r);
+    cr_assert_eq(r->n, N);
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < i; k++) {
+            if (r->index[i] != r->index[k]) continue;
+            cr_expect_neq(memcmp(r->pixels[i], r->pixels[k], sizeof r->pixels[0]), 0);
+        }
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < N && repeat[i] == 0; k++) {
+            if (r->index[i] != plain->index[k]) continue;
+            cr_expect_eq(memcmp(r->pixels[i], plain->pixels[k], sizeof r->pixels[0]), 0);
+            first_copies++;
+        }
+    cr_expect_eq(first_copies, (N + 2) / 3);
+    fv_loader_destroy(loader);
+    fv_free(r);
+    fv_free(plain);
+}
+
+Test(data_loader, a_bad_image_counts_once_however_often_it_is_asked_for) {
+    record *r = new_record();
+    uint8_t repeat[N];
+
+    test_write(file_of((int)order[1]), "broken", 6);
+    fv_sampler_repeat(3, 8, N, order, repeat);
+    fv_loader *loader = create(2, 4, true, 1);
+    start(loader, (fv_loader_epoch){.repeat = repeat});
+    collect(loader, r);
+    cr_assert_eq(r->n, N);
+    cr_expect_eq(fv_loader_bad(loader), 1);
+    fv_loader_destroy(loader);
+    fv_free(r);
+}

@@ -84,6 +84,34 @@ Test(train_trainer_recipe, mixing_refuses_what_it_cannot_do) {
     cr_assert(strstr(fv_error_message(), "cutmix_minmax"), "%s", fv_error_message());
 }
 
+/* ---- repeated, distorted and erased images ---- */
+
+#define DISTORTED "aug_repeats=3", "aa=rand-m9-mstd0.5-inc1", "reprob=0.5"
+
+Test(train_trainer_recipe, distortions_depend_on_neither_workers_nor_interruptions) {
+    OK(run_train(run_path("whole"), OPTIONS(DISTORTED, "workers=0")));
+    for (int stop = 3; stop <= 8; stop += 5) {
+        run_watch w = {.stop_after = stop};
+        cr_assert_eq(run_train_watched(&w, run_path("run"), OPTIONS(DISTORTED, "workers=0")),
+                     FV_ERR_INTERRUPTED);
+        OK(run_train(run_path("run"), OPTIONS(DISTORTED, "workers=2", "resume=auto")));
+        SAME_FILE(run_path("whole/last/model.safetensors"), run_path("run/last/model.safetensors"));
+        SAME_FILE(run_path("whole/last/trainer.json"), run_path("run/last/trainer.json"));
+        run_remove(run_path("run"));
+    }
+}
+
+Test(train_trainer_recipe, every_option_of_a_recipe_changes_the_training) {
+    static const char *const options[] = {"aug_repeats=2", "aa=rand-m9-inc1", "reprob=0.9"};
+    double losses[4] = {loss_of(OPTIONS("epochs=1"))};
+
+    for (int i = 0; i < 3; i++) {
+        losses[i + 1] = loss_of(OPTIONS("epochs=1", options[i]));
+        for (int k = 0; k <= i; k++) cr_assert_neq(losses[i + 1], losses[k], "%s", options[i]);
+    }
+    cr_assert_eq(run_train(run_path("run"), OPTIONS("aa=augmix-m3")), FV_ERR_CONFIG);
+}
+
 /* ---- averaged weights ---- */
 
 static void read_file(const char *name, char text[], size_t most) {
