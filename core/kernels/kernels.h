@@ -33,6 +33,13 @@ typedef struct fv_adamw_args {
 
 #define FV_STRIP 32 /* channels that tap_sums works on */
 
+/* C[m,n] = A B, or C += A B: element (i,p) of A is a[i * a_row + p * a_column], rows of B and C are ldb and
+ * ldc apart. */
+typedef struct fv_product {
+    int64_t m, n, k, a_row, a_column, ldb, ldc;
+    bool add;
+} fv_product;
+
 typedef struct fv_kernels {
     const char *isa;
     /* y += a x */
@@ -100,6 +107,12 @@ typedef struct fv_kernels {
      * (n - 1) * step + taps vectors of FV_STRIP channels, y n; nothing may alias. */
     void (*tap_sums)(int64_t n, int64_t taps, int64_t step, const float *x, const float *y,
                      float *sum);
+    /* A product too small for a library's call: each element summed over p in order, with one rounding or
+     * two per step.  c aliases nothing; k = 0 gives zeros. */
+    void (*product)(const fv_product *p, const float *a, const float *b, float *c);
+    /* y[j * ldy + i] = x[i * ldx + j] for i < rows, j < columns; no aliasing */
+    void (*transpose)(int64_t rows, int64_t columns, const float *x, int64_t ldx, float *y,
+                      int64_t ldy);
     /* w *= 1 - lr wd; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
      * w -= lr/bias1 m / (sqrt(v)/sqrt(bias2) + eps), g = grad_scale * grad (Loshchilov and Hutter
      * 2019; torch.optim.AdamW's order of operations) */
@@ -116,5 +129,8 @@ void fv_kernels_init_avx512(fv_kernels *table);
 /* Their parts for convolutional networks. */
 void fv_kernels_init_map_c(fv_kernels *table);
 void fv_kernels_init_map_avx512(fv_kernels *table);
+/* Small products. */
+void fv_kernels_init_product_c(fv_kernels *table);
+void fv_kernels_init_product_avx512(fv_kernels *table);
 
 #endif

@@ -429,6 +429,7 @@ void fv_kernels_init_avx512(fv_kernels *table) {
                           .tap_sums = tap_sums,
                           .adamw = adamw};
     fv_kernels_init_map_avx512(table);
+    fv_kernels_init_product_avx512(table);
 }
 
 #else
