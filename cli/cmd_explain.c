@@ -18,18 +18,12 @@
 
 #define MAX_METHODS 32
 
-typedef struct method {
-    const char *name; /* as given */
-    const fv_saliency_method *descriptor;
-    const char *variant;
-} method;
-
 /* Everything that one call works with. */
 typedef struct job {
     const fv_settings *settings;
     const char *checkpoint;
     fv_loaded loaded;
-    method methods[MAX_METHODS];
+    fv_saliency_choice methods[MAX_METHODS];
     int n_methods;
     int64_t target; /* -1: the predicted class */
     fv_image_args images;
@@ -44,28 +38,10 @@ typedef struct job {
 
 /* ---- what was asked for ---- */
 
-static fv_status add_method(job *j, const char *name) {
-    method *m = &j->methods[j->n_methods];
-
-    for (int i = 0; i < j->n_methods; i++)
-        if (strcmp(j->methods[i].name, name) == 0)
-            return FV_FAIL(FV_ERR_CONFIG, "--method: '%s' is there twice", name);
-    if (j->n_methods == MAX_METHODS)
-        return FV_FAIL(FV_ERR_CONFIG, "--method: more than %d methods", MAX_METHODS);
-    const fv_status status = fv_saliency_find(name, &m->descriptor, &m->variant);
-    if (status != FV_OK) return fv_error_context(status, "--method");
-    m->name = name;
-    j->n_methods++;
-    return FV_OK;
-}
-
 static fv_status parse_methods(job *j) {
-    char *text = fv_arena_strdup(&j->arena, j->settings->method), *rest = NULL;
-
-    if (!text) return FV_ERR_NOMEM;
-    for (char *name = strtok_r(text, ", ", &rest); name; name = strtok_r(NULL, ", ", &rest))
-        FV_TRY(add_method(j, name));
-    return j->n_methods ? FV_OK : FV_FAIL(FV_ERR_CONFIG, "--method: no method given");
+    const fv_status status = fv_saliency_parse_list(j->settings->method, &j->arena, MAX_METHODS,
+                                                    j->methods, &j->n_methods);
+    return status == FV_OK ? FV_OK : fv_error_context(status, "--method");
 }
 
 /* A number is an index, anything else a class name. */
@@ -144,13 +120,13 @@ static const char *target_name(const job *j, int64_t target) {
     return j->loaded.meta.n_labels ? j->loaded.meta.label_names[target] : NULL;
 }
 
-static void add_result(job *j, const char *image, const method *m, const fv_explanation *e,
-                       const fv_explanation_files *files) {
+static void add_result(job *j, const char *image, const fv_saliency_choice *m,
+                       const fv_explanation *e, const fv_explanation_files *files) {
     fv_arena *a = &j->arena;
     fv_value *map = fv_value_new(a, FV_VALUE_MAP);
 
     fv_value_set(a, map, "image", fv_value_string(a, image));
-    fv_value_set(a, map, "method", fv_value_string(a, m->name));
+    fv_value_set(a, map, "method", fv_value_string(a, m->text));
     fv_value_set(a, map, "target", fv_value_int(a, e->target));
     fv_value_set(a, map, "target_name", fv_value_string(a, target_name(j, e->target)));
     fv_value_set(a, map, "logit", fv_value_real(a, (double)e->logit));
@@ -165,7 +141,7 @@ static void add_result(job *j, const char *image, const method *m, const fv_expl
     fv_value_add(j->results, map);
 }
 
-static void print_row(const job *j, int64_t i, const method *m, const fv_explanation *e,
+static void print_row(const job *j, int64_t i, const fv_saliency_choice *m, const fv_explanation *e,
                       const fv_explanation_files *files) {
     const char *name = target_name(j, e->target);
     char target[64], error[16] = "-";
@@ -178,27 +154,26 @@ static void print_row(const job *j, int64_t i, const method *m, const fv_explana
     else
         snprintf(target, sizeof target, "%" PRId64, e->target);
     if (e->has_account) snprintf(error, sizeof error, "%.1e", fv_conservation_error(&e->account));
-    fv_print("%-20s %-20s %11.3f %12s  %s\n", m->name, target, (double)e->probability, error,
+    fv_print("%-20s %-20s %11.3f %12s  %s\n", m->text, target, (double)e->probability, error,
              files->overlay);
 }
 
-static fv_status explain_method(job *j, int64_t i, const method *m) {
+static fv_status explain_method(job *j, int64_t i, const fv_saliency_choice *m) {
     const char *image = j->images.path[i];
+    const fv_explain_request request = {
+        .choice = m, .target = &j->target, .against = FV_AGAINST_NOTHING};
     fv_explanation e = {0};
     fv_explanation_files files;
 
-    FV_TRY(fv_explanation_name(j->settings->out, j->stems[i], m->name, &j->arena, &files));
-    fv_status status =
-        fv_explain(j->tape, j->loaded.model, j->pixels, m->descriptor, m->variant, j->target, &e);
-    if (status != FV_OK) return fv_error_context(status, "%s: %s", image, m->name);
+    FV_TRY(fv_explanation_name(j->settings->out, j->stems[i], m->text, &j->arena, &files));
+    fv_status status = fv_explain(j->tape, j->loaded.model, j->pixels, 1, &request, &e);
+    if (status != FV_OK) return fv_error_context(status, "%s: %s", image, m->text);
     const fv_explanation_source source = {.checkpoint = j->checkpoint,
                                           .image = image,
-                                          .method = m->name,
                                           .target_name = target_name(j, e.target),
                                           .model = j->loaded.model,
                                           .preprocess = &j->loaded.preprocess,
-                                          .descriptor = m->descriptor,
-                                          .variant = m->variant,
+                                          .choice = m,
                                           .picture = &j->picture};
     status = fv_explanation_save(&e, &source, &files);
     if (status == FV_OK && j->results)

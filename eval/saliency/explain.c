@@ -1,147 +1,157 @@
 #include "eval/saliency/explain.h"
 
 #include "core/alloc.h"
-#include "eval/saliency/saliency_list.h"
+#include "eval/saliency/default_layer.h"
+#include "eval/saliency/explain_run.h"
+#include "eval/saliency/upsample.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
-#define FV_X(name) extern const fv_saliency_method fv_saliency_##name;
-FV_SALIENCY_LIST(FV_X)
-#undef FV_X
-
-static const fv_saliency_method *const methods[] = {
-#define FV_X(name) &fv_saliency_##name,
-    FV_SALIENCY_LIST(FV_X)
-#undef FV_X
-};
-
-#define METHODS ((int)(sizeof methods / sizeof *methods))
-
-const fv_saliency_method *fv_saliency_at(int i) { return i < METHODS ? methods[i] : NULL; }
-
-static fv_status unknown_method(const char *text) {
-    char names[256] = "";
-    size_t used = 0;
-
-    for (int i = 0; i < METHODS && used < sizeof names; i++)
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "",
-                                 methods[i]->name);
-    return FV_FAIL(FV_ERR_CONFIG, "unknown method '%s' (known: %s)", text, names);
-}
-
-static fv_status find_variant(const fv_saliency_method *m, const char *text, const char **variant) {
-    char names[256] = "none";
-    size_t used = 0;
-
-    for (const char *const *v = m->variants; v && *v; v++) {
-        if (strcmp(*v, text) == 0) {
-            *variant = *v;
-            return FV_OK;
-        }
-        if (used < sizeof names)
-            used +=
-                (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", *v);
-    }
-    return FV_FAIL(FV_ERR_CONFIG, "method '%s' has no variant '%s' (known: %s)", m->name, text,
-                   names);
-}
-
-fv_status fv_saliency_find(const char *text, const fv_saliency_method **method,
-                           const char **variant) {
-    const char *colon = strchr(text, ':');
-    const size_t n = colon ? (size_t)(colon - text) : strlen(text);
-
-    for (int i = 0; i < METHODS; i++) {
-        const fv_saliency_method *m = methods[i];
-        if (strlen(m->name) != n || strncmp(m->name, text, n) != 0) continue;
-        *method = m;
-        *variant = m->variants ? m->variants[0] : NULL;
-        return colon ? find_variant(m, colon + 1, variant) : FV_OK;
-    }
-    return unknown_method(text);
-}
+#define MAX_IMAGES 8 /* of one pass, by default */
 
 /* Target, its logit and softmax probability. */
-static fv_status choose_target(const fv_var *logits, int64_t target, fv_explanation *out) {
-    const float *z = logits->data;
-    const int64_t K = fv_dim(logits, 1);
-    double sum = 0.0;
+static fv_status choose_target(const fv_explain_run *run, const float *z, int64_t asked,
+                               fv_explanation *out) {
     int64_t best = 0;
 
-    if (target >= K)
+    if (asked >= run->K)
         return FV_FAIL(FV_ERR_CONFIG, "class %lld does not exist: the model has %lld classes",
-                       (long long)target, (long long)K);
-    for (int64_t k = 1; k < K; k++)
+                       (long long)asked, (long long)run->K);
+    for (int64_t k = 1; k < run->K; k++)
         if (z[k] > z[best]) best = k;
-    for (int64_t k = 0; k < K; k++) sum += exp((double)z[k] - (double)z[best]);
+    double sum = 0.0;
+    for (int64_t k = 0; k < run->K; k++) sum += exp((double)z[k] - (double)z[best]);
     if (!isfinite(sum)) return FV_FAIL(FV_ERR_NONFINITE, "the model's logits are not finite");
-    out->target = target < 0 ? best : target;
+    out->target = asked < 0 ? best : asked;
     out->logit = z[out->target];
     out->probability = (float)(exp((double)out->logit - (double)z[best]) / sum);
     return FV_OK;
 }
 
-static fv_status forward(fv_explain_run *run, const fv_model *model, const float *pixels) {
-    const fv_explanation *out = run->out;
-    const fv_tensor image = {(void *)(uintptr_t)pixels, FV_F32,
-                             fv_shape_of(4, (int64_t)1, out->height, out->width, (int64_t)3)};
-
-    fv_tape_begin(run->tape, &(fv_step){.mode = FV_EXPLAIN, .samples = 1, .chunk_samples = 1});
-    run->x = fv_input(run->tape, &image, true);
-    run->logits = fv_keep(fv_model_forward(model, run->x));
-    return fv_tape_status(run->tape);
+/* The weights of the logits in the explained score. */
+static fv_status weigh(const fv_explain_run *run, int64_t target, int64_t against, float *weight) {
+    if (against >= run->K)
+        return FV_FAIL(FV_ERR_CONFIG, "class %lld does not exist: the model has %lld classes",
+                       (long long)against, (long long)run->K);
+    if (against == target)
+        return FV_FAIL(FV_ERR_CONFIG, "class %lld against itself explains nothing",
+                       (long long)target);
+    if (against == FV_AGAINST_OTHERS && run->K > 1)
+        for (int64_t k = 0; k < run->K; k++) weight[k] = -1.0f / (float)(run->K - 1);
+    if (against >= 0) weight[against] = -1.0f;
+    weight[target] = 1.0f;
+    return FV_OK;
 }
 
-/* The logits can be finite where the gradient overflows. */
-static fv_status check_finite(const fv_explanation *out) {
-    if (fv_kernel()->all_finite(3 * out->height * out->width, out->relevance)) return FV_OK;
-    return FV_FAIL(FV_ERR_NONFINITE, "the relevance of the pixels is not finite");
+static fv_status choose_targets(const fv_explain_run *run, const fv_explain_request *request,
+                                int64_t *target, float *weight) {
+    const float *logits = run->logits->data;
+
+    for (int64_t b = 0; b < run->B; b++) {
+        fv_explanation *e = &run->out[b];
+        const float *z = logits + b * run->K;
+        FV_TRY(choose_target(run, z, request->target ? request->target[b] : -1, e));
+        FV_TRY(weigh(run, e->target, request->against, weight + b * run->K));
+        target[b] = e->target;
+        double score = 0.0;
+        for (int64_t k = 0; k < run->K; k++) score += (double)weight[b * run->K + k] * (double)z[k];
+        e->score = (float)score;
+    }
+    return FV_OK;
 }
 
-static fv_status check_account(const fv_explanation *out) {
-    const fv_account *a = &out->account;
+static fv_status allocate(const fv_explain_run *run) {
+    const size_t n = (size_t)(run->H * run->W);
+    const bool pixels = run->choice->method->kind == FV_SALIENCY_PIXELS;
 
-    if (!out->has_account || fv_conservation_error(a) <= FV_ACCOUNT_TOLERANCE) return FV_OK;
+    for (int64_t b = 0; b < run->B; b++) {
+        fv_explanation *e = &run->out[b];
+        e->height = run->H;
+        e->width = run->W;
+        e->map = fv_calloc(n, sizeof *e->map);
+        if (pixels) e->relevance = fv_calloc(3 * n, sizeof *e->relevance);
+        if (!e->map || (pixels && !e->relevance)) return FV_ERR_NOMEM;
+    }
+    return FV_OK;
+}
+
+static void make_map(const fv_explain_run *run, fv_explanation *e) {
+    if (run->choice->method->kind == FV_SALIENCY_GRID && e->grid)
+        fv_upsample(e->grid, e->grid_h, e->grid_w, e->map, e->height, e->width);
+    for (int64_t i = 0; e->relevance && i < e->height * e->width; i++)
+        e->map[i] = e->relevance[3 * i] + e->relevance[3 * i + 1] + e->relevance[3 * i + 2];
+}
+
+/* The logits can be finite where a gradient overflows. */
+static fv_status check(const fv_explanation *e) {
+    const fv_account *a = &e->account;
+    const int64_t n = e->height * e->width;
+
+    if (!fv_kernel()->all_finite(n, e->map) ||
+        (e->relevance && !fv_kernel()->all_finite(3 * n, e->relevance)))
+        return FV_FAIL(FV_ERR_NONFINITE, "the relevance of the pixels is not finite");
+    if (!e->has_account || fv_conservation_error(a) <= FV_ACCOUNT_TOLERANCE) return FV_OK;
     return FV_FAIL(FV_ERR_INTERNAL,
                    "relevance does not add up: %.3g end to end, %.3g at %s (tolerance %.0e)",
                    a->end_to_end, a->worst_op, a->worst_op_name, FV_ACCOUNT_TOLERANCE);
 }
 
-fv_status fv_explain(fv_tape *tape, const fv_model *model, const float *pixels,
-                     const fv_saliency_method *method, const char *variant, int64_t target,
-                     fv_explanation *out) {
-    *out = (fv_explanation){.height = model->input.height, .width = model->input.width};
-    const int64_t n = out->height * out->width;
-    fv_explain_run run = {.tape = tape, .variant = variant, .out = out};
-    fv_status status = FV_ERR_NOMEM;
+static fv_status explain(fv_explain_run *run, const fv_explain_request *request) {
+    const fv_saliency_method *method = run->choice->method;
+    const size_t B = (size_t)run->B;
+    int64_t *target = fv_arena_calloc(run->arena, B, sizeof *target);
+    float *weight = fv_arena_calloc(run->arena, B * (size_t)run->K, sizeof *weight);
 
-    if (!run.variant && method->variants) run.variant = method->variants[0];
-    out->relevance = fv_calloc((size_t)(3 * n), sizeof *out->relevance);
-    out->map = fv_calloc((size_t)n, sizeof *out->map);
-    float *seed = fv_calloc((size_t)model->num_classes, sizeof *seed);
-    if (!out->relevance || !out->map || !seed) goto cleanup;
-    status = forward(&run, model, pixels);
-    if (status == FV_OK) status = choose_target(run.logits, target, out);
-    if (status != FV_OK) goto cleanup;
-    seed[out->target] = 1.0f;
-    run.seed = seed;
-    status = method->run(&run);
-    if (status == FV_OK) status = check_finite(out);
-    if (status == FV_OK) status = check_account(out);
-    for (int64_t i = 0; status == FV_OK && i < n; i++)
-        out->map[i] = out->relevance[3 * i] + out->relevance[3 * i + 1] + out->relevance[3 * i + 2];
-cleanup:
-    fv_free(seed);
-    if (status != FV_OK) fv_explanation_destroy(out);
+    if (!target || !weight) return FV_ERR_NOMEM;
+    FV_TRY(allocate(run));
+    if (method->takes_layer) {
+        const char *text = run->choice->layer;
+        FV_TRY(fv_explain_resolve_layers(
+            run, text ? text : fv_saliency_default_layer(run->choice, run->model)));
+    }
+    if (method->prepare) FV_TRY(method->prepare(run));
+    FV_TRY(fv_explain_record(run, run->pixels, run->B));
+    FV_TRY(choose_targets(run, request, target, weight));
+    run->target = target;
+    run->weight = weight;
+    FV_TRY(method->run(run));
+    for (int64_t b = 0; b < run->B; b++) {
+        make_map(run, &run->out[b]);
+        FV_TRY(check(&run->out[b]));
+    }
+    return FV_OK;
+}
+
+fv_status fv_explain(fv_tape *tape, const fv_model *model, const float *pixels, int64_t B,
+                     const fv_explain_request *request, fv_explanation out[]) {
+    fv_arena arena = {0};
+    fv_explain_run run = {.tape = tape,
+                          .model = model,
+                          .choice = request->choice,
+                          .B = B,
+                          .H = model->input.height,
+                          .W = model->input.width,
+                          .K = model->num_classes,
+                          .pixels = pixels,
+                          .seed = request->seed,
+                          .max_images = request->max_images > 0 ? request->max_images : MAX_IMAGES,
+                          .out = out,
+                          .arena = &arena};
+
+    for (int64_t b = 0; b < B; b++) out[b] = (fv_explanation){0};
+    const fv_status status = explain(&run, request);
+    fv_tape_clear_watches(tape);
+    fv_arena_destroy(&arena);
+    for (int64_t b = 0; status != FV_OK && b < B; b++) fv_explanation_destroy(&out[b]);
     return status;
 }
 
 void fv_explanation_destroy(fv_explanation *e) {
     fv_free(e->relevance);
     fv_free(e->map);
-    e->relevance = e->map = NULL;
+    fv_free(e->grid);
+    e->relevance = e->map = e->grid = NULL;
 }
 
 /* Not fmax: a NaN must not hide behind a number. */

@@ -83,10 +83,10 @@ static fv_value *channels(fv_arena *arena, const float v[3]) {
 /* Everything that the map depends on beside weights and pixels, and how the pictures show it. */
 static fv_value *parameters(const fv_explanation_source *s, fv_arena *arena) {
     const fv_preprocess *pre = s->preprocess;
-    fv_value *map = s->descriptor->parameters ? s->descriptor->parameters(s->variant, arena)
-                                              : fv_value_new(arena, FV_VALUE_MAP);
+    fv_value *map = fv_saliency_settings(s->choice, arena);
     fv_value *size = fv_value_new(arena, FV_VALUE_LIST);
 
+    if (!map || !size) return NULL;
     fv_value_add(size, fv_value_int(arena, pre->img_h));
     fv_value_add(size, fv_value_int(arena, pre->img_w));
     fv_value_set(arena, map, "input_size", size);
@@ -110,10 +110,17 @@ static fv_status json(fv_value *v, fv_arena *arena, const char **out) {
 
 static fv_status save_raw(const fv_explanation *e, const fv_explanation_source *s, const char *path,
                           fv_arena *arena) {
-    const fv_safetensors_item items[] = {
-        {"map", {e->map, FV_F32, fv_shape_of(2, e->height, e->width)}},
-        {"relevance", {e->relevance, FV_F32, fv_shape_of(3, e->height, e->width, (int64_t)3)}},
-    };
+    fv_safetensors_item items[3];
+    int64_t n_items = 0;
+
+    items[n_items++] =
+        (fv_safetensors_item){"map", {e->map, FV_F32, fv_shape_of(2, e->height, e->width)}};
+    if (e->relevance)
+        items[n_items++] = (fv_safetensors_item){
+            "relevance", {e->relevance, FV_F32, fv_shape_of(3, e->height, e->width, (int64_t)3)}};
+    if (e->grid)
+        items[n_items++] =
+            (fv_safetensors_item){"grid", {e->grid, FV_F32, fv_shape_of(2, e->grid_h, e->grid_w)}};
     const char *ledger, *settings, *error = "null";
     char target[24], logit[32], probability[32], conservation[32];
 
@@ -130,7 +137,7 @@ static fv_status save_raw(const fv_explanation *e, const fv_explanation_source *
         {"model", s->model->name},
         {"checkpoint", s->checkpoint},
         {"image", s->image},
-        {"method", s->method},
+        {"method", s->choice->text},
         {"target", target},
         {"target_name", s->target_name ? s->target_name : ""},
         {"logit", logit},
@@ -139,8 +146,7 @@ static fv_status save_raw(const fv_explanation *e, const fv_explanation_source *
         {"ledger", ledger},
         {"parameters", settings},
     };
-    return fv_safetensors_save(path, items, sizeof items / sizeof *items, meta,
-                               sizeof meta / sizeof *meta);
+    return fv_safetensors_save(path, items, n_items, meta, sizeof meta / sizeof *meta);
 }
 
 /* ---- the pictures ---- */

@@ -16,12 +16,11 @@
 
 /* Where an explanation comes from; every text is borrowed. */
 typedef struct fv_explanation_source {
-    const char *checkpoint, *image, *method; /* as they were given */
-    const char *target_name;                 /* NULL: the model knows no names */
+    const char *checkpoint, *image; /* as they were given */
+    const char *target_name;        /* NULL: the model knows no names */
     const fv_model *model;
     const fv_preprocess *preprocess;
-    const fv_saliency_method *descriptor;
-    const char *variant;     /* NULL: none */
+    const fv_saliency_choice *choice;
     const fv_image *picture; /* the pixels that the model saw, [H,W] */
 } fv_explanation_source;
 

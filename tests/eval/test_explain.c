@@ -3,7 +3,7 @@
 #include "core/alloc.h"
 #include "core/safetensors.h"
 #include "eval/saliency/composite.h"
-#include "eval/saliency/explain.h"
+#include "eval/saliency/explain_run.h"
 #include "tests/support/generator.h"
 
 #include <criterion/criterion.h>
@@ -78,13 +78,14 @@ static const float *golden(family *f, const char *name) {
 
 static void explain(family *f, const char *method, int64_t image, int64_t target,
                     fv_explanation *out) {
-    const fv_saliency_method *m;
-    const char *variant;
+    fv_saliency_choice choice;
 
-    cr_assert_eq(fv_saliency_find(method, &m, &variant), FV_OK);
-    cr_assert_eq(fv_explain(f->tape, f->model, f->images + image * f->side * f->side * 3, m,
-                            variant, target, out),
-                 FV_OK, "%s", fv_error_message());
+    cr_assert_eq(fv_saliency_parse(method, &f->arena, &choice), FV_OK, "%s", fv_error_message());
+    const fv_explain_request request = {
+        .choice = &choice, .target = &target, .against = FV_AGAINST_NOTHING};
+    cr_assert_eq(
+        fv_explain(f->tape, f->model, f->images + image * f->side * f->side * 3, 1, &request, out),
+        FV_OK, "%s: %s", method, fv_error_message());
 }
 
 /* max |a - b| / max |b| */
@@ -240,67 +241,172 @@ Test(eval_explain, maps_depend_on_the_class_alone) {
     close_family(&f);
 }
 
-Test(eval_explain, every_variant_of_every_method_adds_up) {
-    family f;
-    fv_explanation e;
+/* ---- over every variant of every method ---- */
+
+/* As many samples, masks and steps as a test needs. */
+static void make_cheap(fv_saliency_choice *choice) {
+    const fv_saliency_param *p = choice->method->params;
+    for (int i = 0; p && p[i].name; i++)
+        if (p[i].integer && choice->param[i] > 16.0) choice->param[i] = fmax(p[i].min, 4.0);
+}
+
+/* Calls use with each variant of each method. */
+static void for_every_variant(family *f, void (*use)(family *f, const fv_saliency_choice *choice)) {
     char text[128];
 
-    open_family(&f, "mini_deit_distilled");
     for (int i = 0; fv_saliency_at(i); i++) {
         const fv_saliency_method *m = fv_saliency_at(i);
         const char *const none[] = {NULL, NULL};
         const char *const *v = m->variants ? m->variants : none;
         do {
+            fv_saliency_choice choice;
             snprintf(text, sizeof text, "%s%s%s", m->name, *v ? ":" : "", *v ? *v : "");
-            explain(&f, text, 0, -1, &e);
-            if (e.has_account)
-                cr_expect_leq(fv_conservation_error(&e.account), FV_ACCOUNT_TOLERANCE, "%s", text);
-            fv_explanation_destroy(&e);
+            cr_assert_eq(fv_saliency_parse(text, &f->arena, &choice), FV_OK, "%s",
+                         fv_error_message());
+            make_cheap(&choice);
+            use(f, &choice);
         } while (*v && *++v);
     }
+}
+
+static void expect_account(family *f, const fv_saliency_choice *choice) {
+    const fv_explain_request request = {.choice = choice, .against = FV_AGAINST_NOTHING};
+    fv_explanation e;
+
+    cr_assert_eq(fv_explain(f->tape, f->model, f->images, 1, &request, &e), FV_OK, "%s: %s",
+                 choice->text, fv_error_message());
+    if (e.has_account)
+        cr_expect_leq(fv_conservation_error(&e.account), FV_ACCOUNT_TOLERANCE, "%s", choice->text);
+    fv_explanation_destroy(&e);
+}
+
+Test(eval_explain, every_variant_of_every_method_adds_up) {
+    family f;
+
+    open_family(&f, "mini_deit_distilled");
+    for_every_variant(&f, expect_account);
     close_family(&f);
 }
 
-Test(eval_explain, unknown_names_say_what_there_is) {
-    const fv_saliency_method *m;
-    const char *variant;
+static void expect_same(const fv_explanation *one, const fv_explanation *batch, const char *text) {
+    const size_t n = (size_t)(one->height * one->width);
 
-    cr_expect_eq(fv_saliency_find("lpr", &m, &variant), FV_ERR_CONFIG);
-    cr_expect_not_null(strstr(fv_error_message(), "gradient_x_input"));
-    cr_expect_eq(fv_saliency_find("lrp:none", &m, &variant), FV_ERR_CONFIG);
-    cr_expect_not_null(strstr(fv_error_message(), "cplrp"));
-    cr_expect_eq(fv_saliency_find("gradient_x_input:x", &m, &variant), FV_ERR_CONFIG);
-    cr_expect_eq(fv_saliency_find("", &m, &variant), FV_ERR_CONFIG);
+    cr_expect_eq(one->target, batch->target, "%s", text);
+    cr_expect_eq(memcmp(one->map, batch->map, n * sizeof *one->map), 0, "%s", text);
+    if (one->relevance)
+        cr_expect_eq(memcmp(one->relevance, batch->relevance, 3 * n * sizeof *one->map), 0, "%s",
+                     text);
+    cr_expect_eq(one->account.worst_op, batch->account.worst_op, "%s", text);
+    for (int s = 0; s < FV_SINK_COUNT; s++)
+        cr_expect_eq(one->account.sink[s], batch->account.sink[s], "%s: %s", text,
+                     fv_sink_names[s]);
+    for (int i = 0; i < one->n_numbers; i++)
+        cr_expect_eq(one->number[i].value, batch->number[i].value, "%s: %s", text,
+                     one->number[i].name);
+    cr_expect_str_eq(one->warning, batch->warning, "%s", text);
+}
+
+static void expect_batch_of_singles(family *f, const fv_saliency_choice *choice) {
+    const fv_explain_request request = {
+        .choice = choice, .against = FV_AGAINST_OTHERS, .max_images = 3};
+    fv_explanation batch[2], one;
+
+    cr_assert_eq(f->n, 2);
+    cr_assert_eq(fv_explain(f->tape, f->model, f->images, 2, &request, batch), FV_OK, "%s: %s",
+                 choice->text, fv_error_message());
+    for (int64_t i = 0; i < 2; i++) {
+        cr_assert_eq(
+            fv_explain(f->tape, f->model, f->images + i * f->side * f->side * 3, 1, &request, &one),
+            FV_OK, "%s: %s", choice->text, fv_error_message());
+        expect_same(&one, &batch[i], choice->text);
+        fv_explanation_destroy(&one);
+        fv_explanation_destroy(&batch[i]);
+    }
+}
+
+static void check_batches(const char *model) {
+    family f;
+
+    open_family(&f, model);
+    for_every_variant(&f, expect_batch_of_singles);
+    close_family(&f);
+}
+
+Test(eval_explain, a_batch_gives_the_bits_of_its_images_vit) { check_batches("mini_vit"); }
+
+Test(eval_explain, a_batch_gives_the_bits_of_its_images_davit) { check_batches("mini_davit_even"); }
+
+Test(eval_explain, a_batch_gives_the_bits_of_its_images_biformer) {
+    check_batches("mini_biformer");
+}
+
+Test(eval_explain, a_batch_gives_the_bits_of_its_images_halonet) {
+    check_batches("mini_halonet_h1");
+}
+
+/* ---- contrasts ---- */
+
+/* The rules are linear in the signal: A against B is A minus B, in the gradient form to rounding. */
+Test(eval_explain, a_contrast_is_the_difference_of_its_classes) {
+    family f;
+    fv_explanation a, b, both;
+    fv_saliency_choice choice;
+
+    open_family(&f, "mini_vit");
+    const int64_t n = f.side * f.side, target = 3;
+    cr_assert_eq(fv_saliency_parse("lrp", &f.arena, &choice), FV_OK);
+    const fv_explain_request request = {.choice = &choice, .target = &target, .against = 4};
+    explain(&f, "lrp", 0, 3, &a);
+    explain(&f, "lrp", 0, 4, &b);
+    cr_assert_eq(fv_explain(f.tape, f.model, f.images, 1, &request, &both), FV_OK, "%s",
+                 fv_error_message());
+    for (int64_t i = 0; i < n; i++) a.map[i] -= b.map[i];
+    cr_expect_leq(distance(both.map, a.map, n), 1e-5);
+    cr_expect_float_eq(both.score, a.logit - b.logit, 1e-5);
+    fv_explanation_destroy(&a);
+    fv_explanation_destroy(&b);
+    fv_explanation_destroy(&both);
+    close_family(&f);
 }
 
 Test(eval_explain, class_out_of_range_and_nan_are_refused) {
+    const int64_t tenth = 10, third = 3;
     family f;
     fv_explanation e;
-    const fv_saliency_method *m;
-    const char *variant;
+    fv_saliency_choice choice;
 
     open_family(&f, "mini_vit");
-    cr_assert_eq(fv_saliency_find("lrp", &m, &variant), FV_OK);
-    cr_expect_eq(fv_explain(f.tape, f.model, f.images, m, variant, 10, &e), FV_ERR_CONFIG);
+    cr_assert_eq(fv_saliency_parse("lrp", &f.arena, &choice), FV_OK);
+    fv_explain_request request = {.choice = &choice, .target = &tenth, .against = -1};
+    cr_expect_eq(fv_explain(f.tape, f.model, f.images, 1, &request, &e), FV_ERR_CONFIG);
     cr_expect_null(e.map);
+    request.target = &third;
+    request.against = 10;
+    cr_expect_eq(fv_explain(f.tape, f.model, f.images, 1, &request, &e), FV_ERR_CONFIG);
+    request.against = third;
+    cr_expect_eq(fv_explain(f.tape, f.model, f.images, 1, &request, &e), FV_ERR_CONFIG);
+    request.against = FV_AGAINST_NOTHING;
     fv_params_find(&f.model->params, "head.bias")->value[2] = NAN;
-    cr_expect_eq(fv_explain(f.tape, f.model, f.images, m, variant, -1, &e), FV_ERR_NONFINITE);
+    cr_expect_eq(fv_explain(f.tape, f.model, f.images, 1, &request, &e), FV_ERR_NONFINITE);
     close_family(&f);
 }
 
 static fv_status overflow(fv_explain_run *run) {
-    run->out->relevance[5] = INFINITY;
+    run->out->map[5] = INFINITY;
     return FV_OK;
 }
 
 /* The logits can be finite where what is derived from them is not. */
 Test(eval_explain, maps_that_are_not_finite_are_refused) {
-    const fv_saliency_method method = {.name = "overflow", .run = overflow};
+    const fv_saliency_method method = {
+        .name = "overflow", .kind = FV_SALIENCY_MAP, .run = overflow};
+    const fv_saliency_choice choice = {.text = "overflow", .method = &method};
+    const fv_explain_request request = {.choice = &choice, .against = FV_AGAINST_NOTHING};
     family f;
     fv_explanation e;
 
     open_family(&f, "mini_vit");
-    cr_expect_eq(fv_explain(f.tape, f.model, f.images, &method, NULL, 0, &e), FV_ERR_NONFINITE);
+    cr_expect_eq(fv_explain(f.tape, f.model, f.images, 1, &request, &e), FV_ERR_NONFINITE);
     cr_expect_null(e.map);
     close_family(&f);
 }
@@ -314,19 +420,19 @@ Test(eval_explain, an_account_without_a_number_is_the_worst) {
 
 /* Every allocation on the way may fail: an ordinary error, nothing leaks. */
 Test(eval_explain, failing_allocations) {
-    const fv_saliency_method *m;
-    const char *variant;
+    fv_saliency_choice choice;
     fv_explanation e;
     family f;
 
     open_family(&f, "mini_vit");
-    cr_assert_eq(fv_saliency_find("lrp", &m, &variant), FV_OK);
+    cr_assert_eq(fv_saliency_parse("lrp", &f.arena, &choice), FV_OK);
+    const fv_explain_request request = {.choice = &choice, .against = FV_AGAINST_NOTHING};
     fv_status status = FV_ERR_NOMEM;
     for (uint64_t n = 1; n < 10000 && status != FV_OK; n++) {
         fv_tape *tape = NULL;
         fv_alloc_fail_at(n);
         status = fv_tape_create(&tape);
-        if (status == FV_OK) status = fv_explain(tape, f.model, f.images, m, variant, -1, &e);
+        if (status == FV_OK) status = fv_explain(tape, f.model, f.images, 1, &request, &e);
         fv_alloc_fail_at(0);
         cr_expect(status == FV_OK || status == FV_ERR_NOMEM, "%s", fv_error_message());
         if (status == FV_OK) fv_explanation_destroy(&e);
