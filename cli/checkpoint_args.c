@@ -23,19 +23,19 @@ static void tell(const fv_settings *s, const fv_load_report *r) {
         fv_print_message(FV_REPORT_INFO, text, fv_print_colored(s->color));
 }
 
-fv_status fv_checkpoint_args_open(const fv_settings *s, const char *path, bool bf16,
+fv_status fv_checkpoint_args_open(const fv_settings *s, const char *path, fv_checkpoint_use use,
                                   fv_loaded *out) {
     *out = (fv_loaded){0};
     const fv_model_overrides overrides = {
         .config = {.name = s->model[0] ? s->model : NULL,
                    .kwargs = s->model_kwargs,
                    .img_size = s->img_size,
-                   .bf16 = bf16},
+                   .bf16 = use.bf16},
         .use_ema = s->use_ema,
         .report = &out->report,
     };
 
-    FV_TRY(fv_model_open(path, &overrides, false, &out->model, &out->meta));
+    FV_TRY(fv_model_open(path, &overrides, use.gradients, &out->model, &out->meta));
     tell(s, &out->report);
     return make_preprocess(s, &out->model->input, &out->preprocess);
 }

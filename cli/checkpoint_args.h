@@ -14,11 +14,16 @@ typedef struct fv_loaded {
     fv_load_report report;    /* filled on errors too */
 } fv_loaded;
 
-/* Errors as fv_model_open; FV_ERR_CONFIG for options that do not fit.  bf16: keep a bf16 copy of the
- * weights.  A line on stderr tells when names or shapes of the file are not our own.  End with
+/* What the model is wanted for. */
+typedef struct fv_checkpoint_use {
+    bool bf16;      /* keep a bf16 copy of the weights */
+    bool gradients; /* keep gradients of the parameters */
+} fv_checkpoint_use;
+
+/* Errors as fv_model_open; FV_ERR_CONFIG for options that do not fit.  A line on stderr tells when names or shapes of the file are not our own.  End with
  * fv_checkpoint_args_close, also after a failure. */
-fv_status fv_checkpoint_args_open(const fv_settings *settings, const char *path, bool bf16,
-                                  fv_loaded *out);
+fv_status fv_checkpoint_args_open(const fv_settings *settings, const char *path,
+                                  fv_checkpoint_use use, fv_loaded *out);
 void fv_checkpoint_args_close(fv_loaded *loaded); /* a zeroed one is fine */
 
 #endif

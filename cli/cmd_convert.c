@@ -82,7 +82,8 @@ static fv_status run(const fv_args *args) {
     fv_arena arena = {0};
 
     if (!args->settings.out[0]) return FV_FAIL(FV_ERR_CONFIG, "convert needs --out FOLDER");
-    fv_status status = fv_checkpoint_args_open(&args->settings, args->positional[0], false, &from);
+    fv_status status = fv_checkpoint_args_open(&args->settings, args->positional[0],
+                                               (fv_checkpoint_use){0}, &from);
     const bool told = status == FV_ERR_SHAPE && from.report.whose; /* which tensors do not fit */
     if (status == FV_OK) status = write(args, &from, &to, &arena);
     if (status == FV_OK || told) {

@@ -36,7 +36,8 @@ static fv_status prepare(job *j) {
 
     if (strcmp(s->precision, "auto") != 0) /* auto is f32 here */
         FV_TRY(fv_precision_resolve(s->precision, &j->bf16, &emulated));
-    FV_TRY(fv_checkpoint_args_open(s, j->checkpoint, j->bf16, &j->loaded));
+    FV_TRY(fv_checkpoint_args_open(s, j->checkpoint, (fv_checkpoint_use){.bf16 = j->bf16},
+                                   &j->loaded));
     if (!s->data_dir[0])
         return FV_FAIL(FV_ERR_CONFIG, "eval needs --data-dir, the folder of the data set");
     FV_TRY(fv_dataset_open(s->data_dir, s->split, NULL, &j->dataset));

@@ -29,7 +29,8 @@ static fv_status prepare(job *j, const fv_args *args) {
 
     if (strcmp(s->precision, "auto") != 0) /* auto is f32 here */
         FV_TRY(fv_precision_resolve(s->precision, &j->bf16, &emulated));
-    FV_TRY(fv_checkpoint_args_open(s, args->positional[0], j->bf16, &j->loaded));
+    FV_TRY(fv_checkpoint_args_open(s, args->positional[0], (fv_checkpoint_use){.bf16 = j->bf16},
+                                   &j->loaded));
     FV_TRY(fv_image_args_expand(args->positional + 1, args->n_positional - 1, 0, &j->arena,
                                 &j->images));
     const size_t n = (size_t)j->loaded.model->num_classes;

@@ -6,6 +6,7 @@
 #include "core/option.h"
 #include "core/settings.h"
 #include "core/status.h"
+#include "core/text.h"
 
 typedef struct fv_command fv_command;
 
@@ -22,6 +23,7 @@ struct fv_command {
     const char *summary;      /* one line for fovea --help */
     const char *usage;        /* behind "fovea name ": "CKPT IMAGE... [options]" */
     const char *details;      /* more lines for its --help, may be NULL */
+    void (*more)(fv_text *t); /* and lines made of a list, may be NULL */
     const char *example;      /* working lines, each a whole command */
     uint32_t options;         /* FV_CMD_* bits: which flags it takes */
     uint32_t file_options;    /* further bits whose options a -c file may hold */

@@ -106,6 +106,7 @@ fv_status fv_help_command(const fv_command *command, FILE *stream) {
         fv_text_append(&t, "\n");
         fv_text_printf(&t, "%s\n", command->details);
     }
+    if (command->more) command->more(&t);
     fv_text_append(&t, "\nExample:\n");
     write_lines(&t, command->example);
     fv_text_append(&t, "\nOptions:\n");

@@ -26,12 +26,12 @@
     STRING(config, "", NULL, TRAIN | ABLATE | BENCH | SUMMARY | FLAG_ONLY,                           \
            "YAML file with options; flags win over it")                                              \
     /* data */                                                                                       \
-    STRING(data_dir, "", NULL, TRAIN | EVAL | FAITHFUL | ANALYZE | BENCH,                            \
+    STRING(data_dir, "", NULL, TRAIN | EVAL | EXPLAIN | FAITHFUL | ANALYZE | BENCH,                  \
            "data set: an image folder or Tiny-ImageNet's own layout")                                \
     STRING(train_split, "train", NULL, TRAIN | BENCH, "split to train on")                           \
     STRING(val_split, "validation", NULL, TRAIN, "split to evaluate on between epochs")              \
-    STRING(split, "validation", NULL, EVAL | FAITHFUL | ANALYZE, "split to read")                    \
-    INT(max_bad, 0, 0, INT64_MAX, TRAIN | EVAL | FAITHFUL | ANALYZE,                                 \
+    STRING(split, "validation", NULL, EVAL | EXPLAIN | FAITHFUL | ANALYZE, "split to read")          \
+    INT(max_bad, 0, 0, INT64_MAX, TRAIN | EVAL | EXPLAIN | FAITHFUL | ANALYZE,                       \
         "corrupt images to skip before giving up")                                                   \
     INT(classes, 10, 2, 10, SYNTH, "classes of a synthetic set")                                     \
     INT(size, 64, 32, 512, SYNTH, "image side of a synthetic set in pixels")                         \
@@ -53,7 +53,8 @@
     BOOL(use_ema, false, CKPT | CONVERT, "use the averaged weights of the checkpoint")               \
     STRING(to, "timm", NULL, CONVERT, "names to write: timm, authors, transformers")                 \
     /* batches and length */                                                                         \
-    INT(batch_size, 128, 1, 65536, TRAIN | EVAL | FAITHFUL | ANALYZE | BENCH, "images per step")     \
+    INT(batch_size, 128, 1, 65536, TRAIN | EVAL | EXPLAIN | FAITHFUL | ANALYZE | BENCH,              \
+        "images per step; explanations: per pass, 8 unless given")                                   \
     INT(validation_batch_size, 0, 0, 65536, TRAIN, "images per evaluation step (0 = batch_size)")    \
     INT(grad_accum_steps, 1, 1, 65536, TRAIN | BENCH, "steps whose gradients make one update")       \
     INT(epochs, 300, 0, 1000000, TRAIN, "epochs to train")                                           \
@@ -119,7 +120,8 @@
     STRING(precision, "auto", "auto f32 bf16", RUN, "arithmetic (auto: the command's best)")         \
     STRING(out, "", NULL, TRAIN | EXPLAIN | ABLATE | SYNTH | DATA | REPORT | CONVERT,                \
            "output folder or file")                                                                  \
-    STRING(resume, "", NULL, TRAIN | NOT_SAVED, "continue: auto, a run or a checkpoint folder")      \
+    STRING(resume, "", NULL, TRAIN | EXPLAIN | FAITHFUL | NOT_SAVED,                                 \
+           "continue: auto, or for train a run or a checkpoint folder")                              \
     INT(checkpoint_steps, 0, 0, INT64_MAX, TRAIN, "updates between checkpoints (0 = every epoch)")   \
     INT(checkpoint_hist, 10, 1, INT64_MAX, TRAIN, "checkpoints to keep")                             \
     INT(log_interval, 50, 1, INT64_MAX, TRAIN, "updates between log lines")                          \
@@ -131,8 +133,12 @@
     STRING(method, "lrp,gradient_x_input", NULL, EXPLAIN,                                            \
            "explanation methods, separated by commas")                                               \
     STRING(methods, "lrp", NULL, FAITHFUL, "explanation methods, separated by commas")               \
-    STRING(target, "", NULL, EXPLAIN, "class to explain: index or name (empty: the predicted one)")  \
-    INT(count, 0, 0, 1000000, EXPLAIN, "images to take from each folder (0 = all)")                  \
+    STRING(target, "", NULL, EXPLAIN | FAITHFUL,                                                     \
+           "class to explain: index, name or @label (empty: the predicted one)")                     \
+    STRING(against, "", NULL, EXPLAIN | FAITHFUL,                                                    \
+           "explain the difference to this class, or to @others (empty: the class alone)")           \
+    INT(count, 0, 0, 1000000, EXPLAIN | FAITHFUL | ANALYZE,                                          \
+        "images to take from each folder or class (0 = all)")                                        \
     STRING(layer, "", NULL, EXPLAIN | FAITHFUL, "layer a method looks at (empty: its default)")      \
     INT(warmup, 5, 0, 1000000, BENCH, "steps before the clock starts")                               \
     INT(steps, 20, 1, 1000000, BENCH, "steps to measure")                                            \

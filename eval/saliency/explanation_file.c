@@ -80,8 +80,7 @@ static fv_value *channels(fv_arena *arena, const float v[3]) {
     return list;
 }
 
-/* Everything that the map depends on beside weights and pixels, and how the pictures show it. */
-static fv_value *parameters(const fv_explanation_source *s, fv_arena *arena) {
+fv_value *fv_explanation_parameters(const fv_explanation_source *s, fv_arena *arena) {
     const fv_preprocess *pre = s->preprocess;
     fv_value *map = fv_saliency_settings(s->choice, arena);
     fv_value *size = fv_value_new(arena, FV_VALUE_LIST);
@@ -98,6 +97,15 @@ static fv_value *parameters(const fv_explanation_source *s, fv_arena *arena) {
     fv_value_set(arena, map, "heat_percentile", fv_value_real(arena, PERCENTILE));
     fv_value_set(arena, map, "overlay_alpha", fv_value_real(arena, (double)ALPHA));
     fv_value_set(arena, map, "version", fv_value_string(arena, FOVEA_VERSION));
+    return map;
+}
+
+static fv_value *numbers_of(const fv_explanation *e, fv_arena *arena) {
+    fv_value *map = fv_value_new(arena, FV_VALUE_MAP);
+
+    for (int i = 0; i < e->n_numbers; i++)
+        fv_value_set(arena, map, e->number[i].name, fv_value_real(arena, e->number[i].value));
+    if (e->approximate) fv_value_set(arena, map, "approximate", fv_value_bool(arena, true));
     return map;
 }
 
@@ -121,14 +129,16 @@ static fv_status save_raw(const fv_explanation *e, const fv_explanation_source *
     if (e->grid)
         items[n_items++] =
             (fv_safetensors_item){"grid", {e->grid, FV_F32, fv_shape_of(2, e->grid_h, e->grid_w)}};
-    const char *ledger, *settings, *error = "null";
-    char target[24], logit[32], probability[32], conservation[32];
+    const char *ledger, *numbers, *settings, *error = "null";
+    char target[24], logit[32], probability[32], score[32], conservation[32];
 
     FV_TRY(json(fv_explanation_ledger(e, arena), arena, &ledger));
-    FV_TRY(json(parameters(s, arena), arena, &settings));
+    FV_TRY(json(numbers_of(e, arena), arena, &numbers));
+    FV_TRY(json(fv_explanation_parameters(s, arena), arena, &settings));
     snprintf(target, sizeof target, "%lld", (long long)e->target);
     snprintf(logit, sizeof logit, "%.9g", (double)e->logit);
     snprintf(probability, sizeof probability, "%.9g", (double)e->probability);
+    snprintf(score, sizeof score, "%.9g", (double)e->score);
     if (e->has_account) {
         snprintf(conservation, sizeof conservation, "%.9g", fv_conservation_error(&e->account));
         error = conservation;
@@ -136,13 +146,18 @@ static fv_status save_raw(const fv_explanation *e, const fv_explanation_source *
     const fv_safetensors_meta meta[] = {
         {"model", s->model->name},
         {"checkpoint", s->checkpoint},
+        {"weights", s->weights},
         {"image", s->image},
         {"method", s->choice->text},
         {"target", target},
         {"target_name", s->target_name ? s->target_name : ""},
         {"logit", logit},
         {"probability", probability},
+        {"score", score},
         {"conservation_error", error},
+        {"warning", e->warning},
+        {"request", s->request},
+        {"numbers", numbers},
         {"ledger", ledger},
         {"parameters", settings},
     };

@@ -53,9 +53,10 @@ struct fv_saliency_method {
     fv_saliency_kind kind;
     bool has_sign;    /* negative values speak against the class */
     bool takes_layer; /* looks at one or several inner activations */
-    bool trains;      /* takes gradients of parameters: the model must keep them */
     /* Whether a variant differs from has_sign; NULL: none does. */
     bool (*variant_has_sign)(const fv_saliency_choice *choice);
+    /* Whether it takes gradients of parameters, which the model must keep; NULL: it does not. */
+    bool (*trains)(const fv_saliency_choice *choice);
     /* Registers watches before the forward pass is recorded; NULL: none are needed. */
     fv_status (*prepare)(fv_explain_run *run);
     fv_status (*run)(fv_explain_run *run);

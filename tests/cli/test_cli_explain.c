@@ -3,6 +3,7 @@
 #include "core/file.h"
 #include "core/safetensors.h"
 #include "data/image.h"
+#include "eval/saliency/method.h"
 #include "models/weights.h"
 #include "tests/support/generator.h"
 #include "tests/support/picture.h"
@@ -11,6 +12,7 @@
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -228,4 +230,91 @@ Test(cli_test_cli_explain, earlier_output_stays) {
     cr_assert_eq(stat(cli_path("maps/one_lrp.safetensors"), &after), 0);
     cr_expect_eq(before.st_ino, after.st_ino);
     cr_expect_eq(before.st_size, after.st_size);
+}
+
+/* ---- data sets ---- */
+
+/* Ten classes of one picture each. */
+static void make_data(void) {
+    char path[512];
+
+    for (int i = 0; i < 10; i++) {
+        snprintf(path, sizeof path, "%s/validation/%s/p%d.jpg", cli_path("data"), labels[i], i);
+        test_write_picture(path, 32, 32, (uint8_t)(20 * i + 10));
+    }
+}
+
+static void explain_data(int wanted, const char *more) {
+    cr_assert_eq(cli_run("explain %s --data-dir %s --out %s --method gradient_x_input %s",
+                         cli_path("model"), cli_path("data"), cli_path("maps"), more),
+                 wanted, "%s", cli_err);
+}
+
+Test(cli_test_cli_explain, a_data_set_by_its_labels) {
+    make_data();
+    explain_data(0, "--target @label --batch-size 4 --json");
+    const fv_value *list = cli_json();
+    cr_assert_not_null(list, "%s", cli_out);
+    cr_assert_eq(list->count, 10);
+    int64_t i = 0;
+    for (const fv_value *entry = list->first; entry; entry = entry->next, i++) {
+        cr_expect_eq(fv_value_find(entry, "target")->integer, i);
+        cr_expect_str_eq(text(entry, "target_name"), labels[i]);
+    }
+}
+
+Test(cli_test_cli_explain, a_source_is_images_or_a_data_set) {
+    make_data();
+    fails(cli_run("explain %s --out %s", cli_path("model"), cli_path("maps")), 2, "no images");
+    fails(cli_run("explain %s %s --data-dir %s --out %s", cli_path("model"), cli_path("a/one.png"),
+                  cli_path("data"), cli_path("maps")),
+          2, "give one of them");
+    fails(cli_run("explain %s %s --out %s --target @label", cli_path("model"),
+                  cli_path("a/one.png"), cli_path("maps")),
+          2, "@label needs --data-dir");
+}
+
+static ino_t inode(const char *name) {
+    char path[512];
+    struct stat info;
+
+    snprintf(path, sizeof path, "%s/%s_gradient_x_input.safetensors", cli_path("maps"), name);
+    cr_assert_eq(stat(path, &info), 0, "%s", path);
+    return info.st_ino;
+}
+
+/* What answers the same question is kept, anything else is made again. */
+Test(cli_test_cli_explain, resume_keeps_what_is_done) {
+    make_data();
+    explain_data(0, "--json");
+    char *first = strdup(cli_out);
+    const ino_t kept = inode("p3"), removed = inode("p4");
+    unlink(cli_path("maps/p4_gradient_x_input.safetensors"));
+    explain_data(0, "--resume auto --json");
+    cr_expect_str_eq(cli_out, first, "the same results, computed or read");
+    free(first);
+    cr_expect_eq(inode("p3"), kept);
+    cr_expect_neq(inode("p4"), removed);
+    explain_data(0, "--resume auto --target 2");
+    cr_expect_neq(inode("p3"), kept, "another class");
+    fails(cli_run("explain %s %s --out %s --resume elsewhere", cli_path("model"),
+                  cli_path("a/one.png"), cli_path("maps")),
+          2, "only auto");
+}
+
+Test(cli_test_cli_explain, bad_images_are_left_out_when_allowed) {
+    make_data();
+    test_write(cli_path("data/validation/eel/p4.jpg"), "torn", 4);
+    explain_data(1, "--json");
+    cr_expect_not_null(strstr(cli_err, "p4.jpg"), "%s", cli_err);
+    cr_expect_not_null(cli_json(), "the list is whole: %s", cli_out);
+    explain_data(0, "--max-bad 1 --json");
+    cr_expect_not_null(strstr(cli_err, "p4.jpg"), "%s", cli_err);
+    cr_assert_eq(cli_json()->count, 9);
+}
+
+Test(cli_test_cli_explain, help_lists_the_methods) {
+    cr_assert_eq(cli_run("explain --help"), 0, "%s", cli_err);
+    for (int i = 0; fv_saliency_at(i); i++)
+        cr_expect_not_null(strstr(cli_out, fv_saliency_at(i)->name), "%s", fv_saliency_at(i)->name);
 }

@@ -1,0 +1,62 @@
+#include "cli/explain_source.h"
+
+#include "cli/image_args.h"
+#include "eval/class_names.h"
+
+/* The first `limit` samples of each class; samples stand class by class. */
+static fv_status take_samples(fv_explain_source *s, int64_t limit) {
+    const fv_dataset *d = s->dataset;
+    int64_t of_class = 0;
+
+    s->path = fv_arena_alloc(&s->arena, (size_t)d->n_samples + 1, sizeof *s->path);
+    s->sample = fv_arena_alloc(&s->arena, (size_t)d->n_samples + 1, sizeof *s->sample);
+    if (!s->path || !s->sample) return FV_ERR_NOMEM;
+    for (int64_t i = 0; i < d->n_samples; i++) {
+        const fv_sample *sample = &d->samples[i];
+        of_class = i && sample->label == d->samples[i - 1].label ? of_class + 1 : 1;
+        if (limit > 0 && of_class > limit) continue;
+        s->path[s->count] = sample->path;
+        s->sample[s->count++] = sample;
+    }
+    return FV_OK;
+}
+
+fv_status fv_explain_source_open(const fv_settings *settings, const char *checkpoint,
+                                 const fv_loaded *loaded, const char *const *args, int n_args,
+                                 fv_explain_source *out) {
+    *out = (fv_explain_source){0};
+    if (!settings->data_dir[0] == !n_args)
+        return FV_FAIL(FV_ERR_CONFIG, "%s",
+                       n_args ? "images and --data-dir: give one of them"
+                              : "no images: name some, or a data set with --data-dir");
+    if (n_args) {
+        fv_image_args images;
+        FV_TRY(fv_image_args_expand(args, n_args, settings->count, &out->arena, &images));
+        out->path = images.path;
+        out->count = images.count;
+        return FV_OK;
+    }
+    FV_TRY(fv_dataset_open(settings->data_dir, settings->split, NULL, &out->dataset));
+    FV_TRY(fv_class_names_check(checkpoint, loaded->meta.label_names, loaded->model->num_classes,
+                                out->dataset));
+    return take_samples(out, settings->count);
+}
+
+void fv_explain_source_close(fv_explain_source *source) {
+    fv_dataset_destroy(source->dataset);
+    fv_arena_destroy(&source->arena);
+    *source = (fv_explain_source){0};
+}
+
+fv_status fv_explain_source_load(const fv_explain_source *source, const fv_preprocess *preprocess,
+                                 int64_t i, fv_resize_scratch *scratch, fv_image *picture,
+                                 float *pixels) {
+    fv_image *image = NULL;
+
+    FV_TRY(fv_image_load(source->path[i], &image));
+    const fv_status status = fv_transform_eval_image(preprocess, image, scratch, picture);
+    fv_image_destroy(image);
+    if (status != FV_OK) return fv_error_context(status, "%s", source->path[i]);
+    fv_normalize(preprocess, picture, pixels);
+    return FV_OK;
+}
