@@ -57,7 +57,7 @@ other_system() {
     libjpeg-turbo                with its TurboJPEG API (turbojpeg.h, libturbojpeg.pc)
     libpng and zlib              png.h, zlib.h
     libyaml, jansson, xxhash     yaml.h, jansson.h, xxhash.h, with their .pc files
-    stb                          stb/stb_image.h
+    stb                          stb/stb_image.h, stb/stb_easy_font.h
     Criterion 2.4                criterion/criterion.h; for the tests only
 EOF
 }

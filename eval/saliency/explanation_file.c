@@ -167,8 +167,7 @@ static fv_status save_raw(const fv_explanation *e, const fv_explanation_source *
 /* ---- the pictures ---- */
 
 static fv_status save_picture(const fv_image *image, const char *path) {
-    const int64_t shorter = image->height < image->width ? image->height : image->width;
-    const int64_t factor = (MIN_PICTURE_PX + shorter - 1) / shorter;
+    const int64_t factor = fv_image_enlarge_factor(image->height, image->width, MIN_PICTURE_PX);
     fv_image large = {0};
 
     fv_status status = fv_image_enlarge(image, factor, &large);
@@ -179,13 +178,15 @@ static fv_status save_picture(const fv_image *image, const char *path) {
 
 static fv_status save_pictures(const fv_explanation *e, const fv_image *picture,
                                const fv_explanation_files *files) {
+    const fv_heat_blend blend = {.alpha = ALPHA, .fade = true};
+    fv_heat_style style = {.colormap = &fv_colormap_bwr};
     fv_image painted = {0};
-    float scale;
 
-    fv_status status = fv_heat_scale(e->map, e->height * e->width, PERCENTILE, &scale);
-    if (status == FV_OK) status = fv_heat_paint(e->map, e->height, e->width, scale, &painted);
+    fv_status status = fv_heat_range_of(e->map, e->height * e->width, &fv_heat_norm_percentile,
+                                        PERCENTILE, &style.range);
+    if (status == FV_OK) status = fv_heat_paint(e->map, e->height, e->width, &style, &painted);
     if (status == FV_OK) status = save_picture(&painted, files->map);
-    if (status == FV_OK) status = fv_heat_overlay(e->map, picture, scale, ALPHA, &painted);
+    if (status == FV_OK) status = fv_heat_overlay(e->map, picture, &style, &blend, &painted);
     if (status == FV_OK) status = save_picture(&painted, files->overlay);
     fv_image_release(&painted);
     return status;
