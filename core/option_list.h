@@ -118,7 +118,7 @@
     INT(workers, -1, -1, 256, TRAIN | EVAL | FAITHFUL | ANALYZE | BENCH,                             \
         "loader threads (-1 = automatic)")                                                           \
     STRING(precision, "auto", "auto f32 bf16", RUN, "arithmetic (auto: the command's best)")         \
-    STRING(out, "", NULL, TRAIN | EXPLAIN | ABLATE | SYNTH | DATA | REPORT | CONVERT,                \
+    STRING(out, "", NULL, TRAIN | EXPLAIN | FAITHFUL | ANALYZE | ABLATE | SYNTH | DATA | REPORT | CONVERT,               \
            "output folder or file")                                                                  \
     STRING(resume, "", NULL, TRAIN | EXPLAIN | FAITHFUL | NOT_SAVED,                                 \
            "continue: auto, or for train a run or a checkpoint folder")                              \
@@ -133,6 +133,10 @@
     STRING(method, "lrp,gradient_x_input", NULL, EXPLAIN,                                            \
            "explanation methods, separated by commas")                                               \
     STRING(methods, "lrp", NULL, FAITHFUL, "explanation methods, separated by commas")               \
+    STRING(metrics, "", NULL, FAITHFUL, "measures, separated by commas (empty: the usual ones)")      \
+    MAP(metric_args, FAITHFUL, "numbers of measures, e.g. deletion_step=64")                         \
+    STRING(randomisation, "", "cascade independent", FAITHFUL,                                       \
+           "also compare with maps of a model whose stages become random")                           \
     STRING(target, "", NULL, EXPLAIN | FAITHFUL,                                                     \
            "class to explain: index, name or @label (empty: the predicted one)")                     \
     STRING(against, "", NULL, EXPLAIN | FAITHFUL,                                                    \
