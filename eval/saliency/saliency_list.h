@@ -5,6 +5,7 @@
 #define FV_SALIENCY_LIST(X) \
     X(lrp)                  \
     X(gradient_x_input)     \
-    X(gradient)
+    X(gradient)             \
+    X(smoothgrad)
 
 #endif
