@@ -6,6 +6,7 @@
     X(lrp)                  \
     X(gradient_x_input)     \
     X(gradient)             \
-    X(smoothgrad)
+    X(smoothgrad)           \
+    X(integrated_gradients)
 
 #endif
