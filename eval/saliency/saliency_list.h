@@ -7,6 +7,9 @@
     X(gradient_x_input)     \
     X(gradient)             \
     X(smoothgrad)           \
-    X(integrated_gradients)
+    X(integrated_gradients) \
+    X(gradcam)              \
+    X(hirescam)             \
+    X(layercam)
 
 #endif
