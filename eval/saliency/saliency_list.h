@@ -10,6 +10,7 @@
     X(integrated_gradients) \
     X(gradcam)              \
     X(hirescam)             \
-    X(layercam)
+    X(layercam)             \
+    X(rise)
 
 #endif
