@@ -11,6 +11,7 @@
     X(gradcam)              \
     X(hirescam)             \
     X(layercam)             \
-    X(rise)
+    X(rise)                 \
+    X(occlusion)
 
 #endif
