@@ -12,6 +12,9 @@
     X(hirescam)             \
     X(layercam)             \
     X(rise)                 \
-    X(occlusion)
+    X(occlusion)            \
+    X(centre)               \
+    X(edge)                 \
+    X(random)
 
 #endif
