@@ -24,7 +24,7 @@ Test(core_rng, known_answers) {
         const uint64_t seed = vectors[i].key[0] | (uint64_t)vectors[i].key[1] << 32;
         const uint32_t *c = vectors[i].counter;
         uint32_t out[4];
-        for (int purpose = 0; purpose <= FV_RNG_RESAMPLE; purpose++) {
+        for (int purpose = 0; purpose <= FV_RNG_RANDOM_MAP; purpose++) {
             const fv_rng_key key = {.seed = seed ^ MIX(purpose),
                                     .purpose = (fv_rng_purpose)purpose,
                                     .sample = c[1],
