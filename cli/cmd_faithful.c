@@ -32,7 +32,7 @@ typedef struct job {
     fv_explain_source source;
     fv_faithful question;
     fv_faithful_table table;
-    fv_faithful_log *log; /* NULL without --out */
+    fv_faithful_log *log;      /* NULL without --out */
     fv_randomiser *randomiser; /* NULL: not asked for */
     fv_randomisation_table randomisation;
     int64_t n_bad;
@@ -43,9 +43,9 @@ typedef struct job {
 /* One image as it is looked at. */
 typedef struct view {
     fv_image picture;
-    float *pixels, *clean;   /* [H,W,3] */
-    uint8_t *mask, *marker;  /* [H,W] */
-    double *values;          /* [methods, values] */
+    float *pixels, *clean;     /* [H,W,3] */
+    uint8_t *mask, *marker;    /* [H,W] */
+    double *values;            /* [methods, values] */
     fv_map_similarity *stages; /* [stages] */
 } view;
 
@@ -78,8 +78,8 @@ static fv_status parse_metric_settings(job *j) {
     int64_t n = 0;
 
     if (!map) return FV_OK;
-    j->metric_settings = fv_arena_calloc(&j->arena, (size_t)map->count + 1,
-                                         sizeof *j->metric_settings);
+    j->metric_settings =
+        fv_arena_calloc(&j->arena, (size_t)map->count + 1, sizeof *j->metric_settings);
     if (!j->metric_settings) return FV_ERR_NOMEM;
     for (const fv_value *v = map->first; v; v = v->next) {
         if (v->kind != FV_VALUE_INT && v->kind != FV_VALUE_REAL)
@@ -195,13 +195,13 @@ static fv_status load(job *j, int64_t i, view *v, fv_faithful_image *out) {
     fv_image_destroy(image);
     if (status == FV_OK) status = load_clean(j, sample, v, &has_marker);
     if (status != FV_OK) return fv_error_context(status, "%s", sample->path);
-    *out = (fv_faithful_image){
-        .pixels = v->pixels,
-        .target = j->target.target == FV_TARGET_LABEL ? sample->label : j->target.target,
-        .mask = has_mask ? v->mask : NULL,
-        .marker = has_marker ? v->marker : NULL,
-        .clean = has_marker ? v->clean : NULL,
-        .index = sample - j->source.dataset->samples};
+    *out = (fv_faithful_image){.pixels = v->pixels,
+                               .target = j->target.target == FV_TARGET_LABEL ? sample->label
+                                                                             : j->target.target,
+                               .mask = has_mask ? v->mask : NULL,
+                               .marker = has_marker ? v->marker : NULL,
+                               .clean = has_marker ? v->clean : NULL,
+                               .index = sample - j->source.dataset->samples};
     return FV_OK;
 }
 
@@ -263,8 +263,7 @@ static fv_status score_images(job *j, view *v, const fv_report *report) {
 static fv_status score_all(job *j) {
     const fv_model_input *input = &j->loaded.model->input;
     const size_t n = (size_t)(input->height * input->width);
-    const size_t values =
-        (size_t)(j->question.n_methods * fv_faithful_count(&j->question)) + 1;
+    const size_t values = (size_t)(j->question.n_methods * fv_faithful_count(&j->question)) + 1;
     const size_t stages = j->randomiser ? (size_t)fv_randomiser_stages(j->randomiser) : 1;
     view v = {.pixels = fv_alloc(3 * n, sizeof *v.pixels),
               .clean = fv_alloc(3 * n, sizeof *v.clean),

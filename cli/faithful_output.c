@@ -83,7 +83,8 @@ static void print_methods(const fv_faithful *q, const fv_value *methods) {
         for (int k = first; k < last; k++) {
             const fv_metric_value *value = fv_faithful_value(q, k);
             char title[64];
-            snprintf(title, sizeof title, "%s %s", value->name, value->higher_is_better ? "+" : "-");
+            snprintf(title, sizeof title, "%s %s", value->name,
+                     value->higher_is_better ? "+" : "-");
             fv_print("  %-26s", title);
         }
         fv_print("\n");

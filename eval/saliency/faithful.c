@@ -51,13 +51,21 @@ int fv_faithful_count(const fv_faithful *f) {
     return n;
 }
 
-const fv_metric_value *fv_faithful_value(const fv_faithful *f, int k) {
+/* The metric of the k-th number; k becomes the number's place among the metric's. */
+static const fv_metric *locate(const fv_faithful *f, int *k) {
     for (int i = 0; i < f->n_metrics; i++) {
         const int n = count_values(f->metrics[i]);
-        if (k < n) return &f->metrics[i]->values[k];
-        k -= n;
+        if (*k < n) return f->metrics[i];
+        *k -= n;
     }
     return NULL;
+}
+
+const fv_metric *fv_faithful_metric(const fv_faithful *f, int k) { return locate(f, &k); }
+
+const fv_metric_value *fv_faithful_value(const fv_faithful *f, int k) {
+    const fv_metric *m = locate(f, &k);
+    return m ? &m->values[k] : NULL;
 }
 
 /* ---- one image ---- */
@@ -149,22 +157,23 @@ static fv_status run_method(const fv_faithful *f, const fv_faithful_image *image
     if (status == FV_ERR_NONFINITE) return FV_OK; /* every number stays undefined */
     if (status != FV_OK) return status;
     q.target = e.target;
-    const fv_metric_context context = {.height = e.height,
-                                       .width = e.width,
-                                       .pixels = image->pixels,
-                                       .map = e.map,
-                                       .target = e.target,
-                                       .least = least,
-                                       .mask = image->mask,
-                                       .marker = image->marker,
-                                       .clean = image->clean,
-                                       .scorer = {.score = score, .user = &q, .batch = f->max_images},
-                                       .explain = explain,
-                                       .explain_user = &q,
-                                       .seed = f->seed,
-                                       .sample = (uint32_t)image->index,
-                                       .settings = f->settings,
-                                       .n_settings = f->n_settings};
+    const fv_metric_context context = {
+        .height = e.height,
+        .width = e.width,
+        .pixels = image->pixels,
+        .map = e.map,
+        .target = e.target,
+        .least = least,
+        .mask = image->mask,
+        .marker = image->marker,
+        .clean = image->clean,
+        .scorer = {.score = score, .user = &q, .batch = f->max_images},
+        .explain = explain,
+        .explain_user = &q,
+        .seed = f->seed,
+        .sample = (uint32_t)image->index,
+        .settings = f->settings,
+        .n_settings = f->n_settings};
     status = run_metrics(f, &context, values);
     fv_explanation_destroy(&e);
     return status;

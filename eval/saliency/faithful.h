@@ -28,9 +28,10 @@ typedef struct fv_faithful_image {
     const float *pixels; /* [H,W,3] normalised */
     int64_t target;      /* -1: the most probable class */
     const uint8_t *mask; /* [H,W] non-zero on the object; NULL: unknown */
-    const uint8_t *marker; /* [H,W] non-zero on a planted marker, and the image without it; NULL: none */
-    const float *clean;    /* [H,W,3] */
-    int64_t index;         /* in the data set: a part of random keys */
+    const uint8_t
+        *marker; /* [H,W] non-zero on a planted marker, and the image without it; NULL: none */
+    const float *clean; /* [H,W,3] */
+    int64_t index;      /* in the data set: a part of random keys */
 } fv_faithful_image;
 
 /* The metrics that text names, separated by commas; without text all whose needs can be met and that are
@@ -40,6 +41,7 @@ fv_status fv_faithful_choose(fv_faithful *f, const char *text, unsigned have);
 /* Numbers per method, and the k-th of them; NULL behind the last. */
 int fv_faithful_count(const fv_faithful *f);
 const fv_metric_value *fv_faithful_value(const fv_faithful *f, int k);
+const fv_metric *fv_faithful_metric(const fv_faithful *f, int k); /* that gives it */
 
 /* values [n_methods, fv_faithful_count]: NaN where a number is not defined for this image or its map is
  * not finite.  Each method's numbers depend on the image, the method and the seed alone.  Errors:

@@ -44,8 +44,7 @@ static const char *method_text(const void *q, int i) {
 
 static const char *value_name(const void *q, int i) { return fv_faithful_value(q, i)->name; }
 
-static fv_status question_line(const fv_faithful_log_question *asked, fv_arena *arena,
-                               char **out) {
+static fv_status question_line(const fv_faithful_log_question *asked, fv_arena *arena, char **out) {
     const fv_faithful *q = asked->question;
     fv_value *map = fv_value_new(arena, FV_VALUE_MAP);
     fv_value *settings = fv_value_new(arena, FV_VALUE_MAP);
@@ -167,8 +166,7 @@ static fv_status begin(fv_faithful_log *log, const fv_faithful_log_question *ask
     char *question = NULL;
     size_t whole = 0;
 
-    log->n_values =
-        (int64_t)asked->question->n_methods * fv_faithful_count(asked->question);
+    log->n_values = (int64_t)asked->question->n_methods * fv_faithful_count(asked->question);
     FV_TRY(question_line(asked, &log->arena, &question));
     if (resume) FV_TRY(reopen(log, question, &whole));
     log->file = fopen(log->path, whole ? "r+" : "w");

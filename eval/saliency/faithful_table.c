@@ -12,8 +12,7 @@ static int64_t row_size(const fv_faithful_table *t) {
 
 static fv_status grow(fv_faithful_table *t) {
     const int64_t wanted = t->capacity ? 2 * t->capacity : 64;
-    double *values =
-        fv_realloc(t->values, (size_t)(wanted * row_size(t)) + 1, sizeof *t->values);
+    double *values = fv_realloc(t->values, (size_t)(wanted * row_size(t)) + 1, sizeof *t->values);
 
     if (values) t->values = values;
     int32_t *label = values ? fv_realloc(t->label, (size_t)wanted, sizeof *t->label) : NULL;
@@ -95,7 +94,7 @@ fv_status fv_faithful_table_summary(const fv_faithful_table *t, int m, int k, fv
     if (!x) return FV_ERR_NOMEM;
     fv_faithful_table_column(t, m, k, x);
     fv_status status = fv_summarise(x, t->n_images, &resampling, out);
-    if (status == FV_OK && value->per_class)
+    if (status == FV_OK && fv_faithful_metric(t->question, k)->per_class)
         status = summarise_classes(t, x, &resampling, out);
     fv_free(x);
     return status;
@@ -126,8 +125,7 @@ static fv_status method_value(const fv_faithful_table *t, int m, fv_arena *arena
         fv_value_set(arena, map, name,
                      s.count ? fv_value_real(arena, s.mean) : fv_value_new(arena, FV_VALUE_NULL));
         fv_value_set(arena, intervals, name, pair(arena, s.interval));
-        if (s.undefined)
-            fv_value_set(arena, undefined, name, fv_value_int(arena, s.undefined));
+        if (s.undefined) fv_value_set(arena, undefined, name, fv_value_int(arena, s.undefined));
     }
     fv_value_set(arena, map, "intervals", intervals);
     fv_value_set(arena, map, "undefined", undefined);
@@ -149,8 +147,8 @@ fv_status fv_faithful_table_methods(const fv_faithful_table *t, fv_arena *arena,
 }
 
 /* One comparison's numbers; its corrected p is set when all are there. */
-static fv_status compare(const fv_faithful_table *t, int m, int against, int k, double *a, double *b,
-                         fv_comparison *out) {
+static fv_status compare(const fv_faithful_table *t, int m, int against, int k, double *a,
+                         double *b, fv_comparison *out) {
     char name[160];
 
     fv_faithful_table_column(t, m, k, a);
@@ -167,8 +165,7 @@ static fv_value *comparison_value(const fv_faithful_table *t, int m, int against
 
     if (!map) return NULL;
     fv_value_set(arena, map, "method", fv_value_string(arena, t->question->methods[m].text));
-    fv_value_set(arena, map, "against",
-                 fv_value_string(arena, t->question->methods[against].text));
+    fv_value_set(arena, map, "against", fv_value_string(arena, t->question->methods[against].text));
     fv_value_set(arena, map, "value",
                  fv_value_string(arena, fv_faithful_value(t->question, k)->name));
     fv_value_set(arena, map, "difference", fv_value_real(arena, c->difference.mean));

@@ -53,8 +53,7 @@ fv_status fv_ground_truth_mask(const char *path, const fv_preprocess *pre, int64
         status = FV_FAIL(FV_ERR_FORMAT, "%s: a mask of %lldx%lld for an image of %lldx%lld", path,
                          (long long)picture->height, (long long)picture->width, (long long)height,
                          (long long)width);
-    if (status == FV_OK)
-        status = look(&(object){.mask = picture}, pre, height, width, mask, known);
+    if (status == FV_OK) status = look(&(object){.mask = picture}, pre, height, width, mask, known);
     fv_image_destroy(picture);
     return status;
 }

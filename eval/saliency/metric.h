@@ -26,9 +26,11 @@
 #define FV_METRIC_SCORER  1u /* context.scorer */
 #define FV_METRIC_MASK    2u /* context.mask */
 #define FV_METRIC_EXPLAIN 4u /* context.explain */
+#define FV_METRIC_MARKER  8u /* context.marker and clean */
 
-/* The same method and class on other pixels [H,W,3]: map [H,W].  May fail with FV_ERR_NONFINITE. */
-typedef fv_status fv_explain_fn(void *user, const float *pixels, float *map);
+/* The same method on other pixels [H,W,3] or for another class: map [H,W].  May fail with
+ * FV_ERR_NONFINITE. */
+typedef fv_status fv_explain_fn(void *user, const float *pixels, int64_t target, float *map);
 
 /* A metric's number that can be set, by a name unique among all metrics. */
 typedef struct fv_metric_option {
@@ -45,11 +47,14 @@ typedef struct fv_metric_setting {
 /* Everything is borrowed and only read. */
 typedef struct fv_metric_context {
     int64_t height, width;
-    const float *pixels; /* [H,W,3], normalised as the model wants: 0 is the mean colour */
-    const float *map;    /* [H,W], raw and signed, of the image's size */
-    int64_t target;      /* the explained class */
-    const uint8_t *mask; /* [H,W], non-zero inside the object (union of boxes); NULL: unknown */
-    fv_scorer scorer;    /* score NULL: none */
+    const float *pixels;   /* [H,W,3], normalised as the model wants: 0 is the mean colour */
+    const float *map;      /* [H,W], raw and signed, of the image's size */
+    int64_t target;        /* the explained class */
+    int64_t least;         /* the least probable class */
+    const uint8_t *mask;   /* [H,W], non-zero inside the object (union of boxes); NULL: unknown */
+    const uint8_t *marker; /* [H,W], non-zero on a planted marker; NULL: there is none */
+    const float *clean;    /* [H,W,3], the pixels without the marker; NULL likewise */
+    fv_scorer scorer;      /* score NULL: none */
     fv_explain_fn *explain;
     void *explain_user;
     uint64_t seed;
@@ -67,7 +72,9 @@ typedef struct fv_metric_value {
 typedef struct fv_metric {
     const char *name;
     const char *summary;
-    unsigned needs;                  /* FV_METRIC_... */
+    unsigned needs; /* FV_METRIC_... */
+    bool costly;    /* explains many times: only when asked for */
+    bool per_class; /* reported as the mean over classes of the means over their images */
     const fv_metric_value *values;   /* ended by a NULL name, at most FV_METRIC_MAX_VALUES */
     const fv_metric_option *options; /* ended by a NULL name; NULL: none */
     fv_status (*run)(const fv_metric_context *context, double *out);

@@ -35,33 +35,6 @@ bool fv_pointing_hit(const uint8_t *mask, int64_t H, int64_t W, int64_t y, int64
     return false;
 }
 
-fv_status fv_pointing_accuracy(const double *hit, const int32_t *label, int64_t n,
-                               int64_t n_classes, double *out) {
-    double sum = 0.0;
-    int64_t classes = 0;
-
-    *out = NAN;
-    for (int64_t i = 0; i < n; i++)
-        if (label[i] < 0 || label[i] >= n_classes)
-            return FV_FAIL(FV_ERR_CONFIG, "class %" PRId32 " of %" PRId64, label[i], n_classes);
-    double *hits = fv_calloc(2 * (size_t)n_classes, sizeof *hits);
-    if (!hits) return FV_ERR_NOMEM;
-    double *images = hits + n_classes;
-    for (int64_t i = 0; i < n; i++) {
-        if (isnan(hit[i])) continue;
-        hits[label[i]] += hit[i];
-        images[label[i]] += 1.0;
-    }
-    for (int64_t k = 0; k < n_classes; k++) {
-        if (images[k] == 0.0) continue;
-        sum += hits[k] / images[k];
-        classes++;
-    }
-    if (classes > 0) *out = sum / (double)classes;
-    fv_free(hits);
-    return FV_OK;
-}
-
 static fv_status smoothed_arg_max(const fv_metric_context *c, double sigma, int64_t *best) {
     const int64_t n = c->height * c->width, size = 2 * (int64_t)ceil(4.0 * sigma) + 1;
     double *kernel = fv_alloc((size_t)size, sizeof *kernel);
@@ -103,6 +76,7 @@ static fv_status run(const fv_metric_context *c, double *out) {
 }
 
 const fv_metric fv_metric_pointing = {.name = "pointing",
+                                      .per_class = true,
                                       .summary = "does the maximum lie on the object",
                                       .needs = FV_METRIC_MASK,
                                       .values = values,

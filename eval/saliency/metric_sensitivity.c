@@ -59,7 +59,7 @@ static fv_status run(const fv_metric_context *c, double *out) {
     fv_status status = pixels && map ? FV_OK : FV_ERR_NOMEM;
     for (int64_t k = 0; k < times && status == FV_OK; k++) {
         perturb(c, amplitude, (uint32_t)k, pixels);
-        status = c->explain(c->explain_user, pixels, map);
+        status = c->explain(c->explain_user, pixels, c->target, map);
         if (status == FV_OK) status = fv_map_check(map, n);
         if (status == FV_OK) most = fmax(most, norm(map, c->map, n));
     }
@@ -72,6 +72,7 @@ static fv_status run(const fv_metric_context *c, double *out) {
 const fv_metric fv_metric_sensitivity = {.name = "sensitivity",
                                          .summary = "change of the map under small noise",
                                          .needs = FV_METRIC_EXPLAIN,
+                                         .costly = true,
                                          .values = values,
                                          .options = options,
                                          .run = run};

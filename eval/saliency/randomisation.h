@@ -33,13 +33,15 @@ typedef struct fv_randomisation_table {
     const char *const *method; /* [n_methods] texts */
     int64_t n_stages;
     int n_methods;
-    fv_map_similarity *sum;   /* [methods, stages]: sums over the images whose maps were not constant */
-    int64_t *count;           /* [methods, stages] images */
-    int64_t *constant;        /* [methods, stages] of these, with a constant map */
+    fv_map_similarity
+        *sum;          /* [methods, stages]: sums over the images whose maps were not constant */
+    int64_t *count;    /* [methods, stages] images */
+    int64_t *constant; /* [methods, stages] of these, with a constant map */
     fv_arena arena;
 } fv_randomisation_table;
 
-fv_status fv_randomisation_table_init(fv_randomisation_table *table, const fv_randomiser *randomiser,
+fv_status fv_randomisation_table_init(fv_randomisation_table *table,
+                                      const fv_randomiser *randomiser,
                                       const fv_saliency_choice *methods, int n_methods);
 void fv_randomisation_table_free(fv_randomisation_table *table); /* a zeroed one is fine */
 void fv_randomisation_table_add(fv_randomisation_table *table, int method,

@@ -67,9 +67,9 @@ Test(eval_faithful, metrics_follow_from_what_is_known) {
 }
 
 static void choose(const char *text) {
-    cr_assert_eq(fv_faithful_choose(&question, text,
-                                    FV_METRIC_SCORER | FV_METRIC_EXPLAIN | FV_METRIC_MASK),
-                 FV_OK, "%s", fv_error_message());
+    cr_assert_eq(
+        fv_faithful_choose(&question, text, FV_METRIC_SCORER | FV_METRIC_EXPLAIN | FV_METRIC_MASK),
+        FV_OK, "%s", fv_error_message());
 }
 
 /* A method's numbers are the same whatever methods stand beside it. */

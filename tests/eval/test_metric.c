@@ -23,7 +23,8 @@ static linear_scorer model;
 static fv_metric_context context;
 
 /* The exact map of the model for other pixels; explained_shift is added. */
-static fv_status explain(void *user, const float *other, float *out) {
+static fv_status explain(void *user, const float *other, int64_t target, float *out) {
+    (void)target;
     linear_scorer_map(user, other, out);
     for (int i = 0; i < N; i++) out[i] += explained_shift;
     return FV_OK;
@@ -424,8 +425,8 @@ Test(eval_metric, sensitivity_is_bounded_by_the_noise, .init = setup) {
     cr_expect(found > 0.2 * bound && found < bound, "%g of %g", found, bound);
 }
 
-static fv_status explain_with_nan(void *user, const float *other, float *out) {
-    FV_TRY(explain(user, other, out));
+static fv_status explain_with_nan(void *user, const float *other, int64_t target, float *out) {
+    FV_TRY(explain(user, other, target, out));
     out[3] = NAN;
     return FV_OK;
 }

@@ -67,25 +67,6 @@ Test(eval_metric_pointing, smoothing_prefers_hills_to_pixels) {
     cr_expect_eq(run(&(fv_metric_setting){"pointing_smoothing", 0.05}), 1);
 }
 
-/* Class 0: 1 of 2, class 2: 1 of 1, class 1: none with a value. */
-Test(eval_metric_pointing, accuracy_is_a_mean_over_classes) {
-    const double hit[4] = {1, 0, 1, NAN};
-    const int32_t label[4] = {0, 0, 2, 1};
-    double out;
-
-    CHECK(fv_pointing_accuracy(hit, label, 4, 3, &out));
-    cr_expect_float_eq(out, 0.75, 1e-15);
-    CHECK(fv_pointing_accuracy(hit + 3, label + 3, 1, 3, &out));
-    cr_expect(isnan(out));
-    cr_expect_eq(fv_pointing_accuracy(hit, label, 4, 2, &out), FV_ERR_CONFIG);
-}
-
-static fv_status accuracy(void *arg) {
-    double out;
-    (void)arg;
-    return fv_pointing_accuracy((double[]){1}, (int32_t[]){0}, 1, 1, &out);
-}
-
 static fv_status smoothed(void *arg) {
     const fv_metric_setting setting = {"pointing_smoothing", 0.05};
     const fv_metric_context context = {.height = SIDE,
@@ -102,7 +83,6 @@ Test(eval_metric_pointing, survives_failing_allocations) {
     const fv_metric *metric;
 
     CHECK(fv_metric_find("pointing", &metric));
-    cr_expect_eq(alloc_sweep(accuracy, NULL, NULL), FV_OK, "%s", fv_error_message());
     cr_expect_eq(alloc_sweep(smoothed, (void *)(uintptr_t)metric, NULL), FV_OK, "%s",
                  fv_error_message());
 }

@@ -48,7 +48,8 @@ static void check(const char *name) {
     }
     for (int64_t s = 1; s < n; s++) fv_randomiser_apply(r, s);
     for (int64_t i = 0; i < model->params.count; i++)
-        cr_expect_not(is_own(model->params.item[i]), "%s", model->params.item[i]->name);
+        if (!(model->params.item[i]->flags & FV_PARAM_I64)) /* counters of passes are 0 either way */
+            cr_expect_not(is_own(model->params.item[i]), "%s", model->params.item[i]->name);
     fv_randomiser_destroy(r);
     for (int64_t i = 0; i < model->params.count; i++) cr_expect(is_own(model->params.item[i]));
 }
@@ -83,8 +84,7 @@ Test(eval_randomiser, maps_change) {
         .tape = tape, .model = model, .randomiser = r, .cascade = true, .method = &choice};
     cr_assert_eq(fv_randomisation_run(&test, image, -1, out), FV_OK, "%s", fv_error_message());
     for (int64_t s = 0; s < n; s++)
-        cr_expect(fabs(out[s].spearman) < 0.9, "%s: %g", fv_randomiser_name(r, s),
-                  out[s].spearman);
+        cr_expect(fabs(out[s].spearman) < 0.9, "%s: %g", fv_randomiser_name(r, s), out[s].spearman);
     for (int64_t i = 0; i < model->params.count; i++) cr_expect(is_own(model->params.item[i]));
     fv_randomiser_destroy(r);
     fv_tape_destroy(tape);
