@@ -18,7 +18,8 @@
 #define N             (H * W)
 
 static float weight[3 * N], pixels[3 * N], map[N], explained_shift;
-static uint8_t mask[N];
+static float clean[3 * N];
+static uint8_t mask[N], marker[N];
 static linear_scorer model;
 static fv_metric_context context;
 
@@ -34,6 +35,11 @@ static void setup(void) {
     random_floats(1, 3 * N, weight);
     random_floats(2, 3 * N, pixels);
     for (int i = 0; i < N; i++) mask[i] = i / W >= 2 && i / W < 6 && i % W >= 3;
+    memcpy(clean, pixels, sizeof clean);
+    for (int i = 10; i < 13; i++) {
+        marker[i] = 1;
+        clean[3 * i] += 0.5f;
+    }
     model = (linear_scorer){.weight = weight, .bias = 0.3, .size = 3 * N};
     linear_scorer_map(&model, pixels, map);
     explained_shift = 0.0f;
@@ -42,6 +48,8 @@ static void setup(void) {
                                   .pixels = pixels,
                                   .map = map,
                                   .mask = mask,
+                                  .marker = marker,
+                                  .clean = clean,
                                   .scorer = {.score = linear_score, .user = &model},
                                   .explain = explain,
                                   .explain_user = &model,
@@ -438,4 +446,26 @@ Test(eval_metric, sensitivity_refuses_maps_that_are_not_finite, .init = setup) {
     CHECK(fv_metric_find("sensitivity", &metric));
     context.explain = explain_with_nan;
     cr_expect_eq(fv_metric_run(metric, &context, out), FV_ERR_NONFINITE);
+}
+
+/* ---- a planted marker ---- */
+
+/* The map of a linear model says what each pixel adds: the drop is what the changed pixels did. */
+Test(eval_metric, shortcut_by_hand, .init = setup) {
+    double all = 0.0, on = 0.0, drop = 0.0;
+
+    for (int i = 0; i < N; i++) {
+        all += fabs((double)map[i]);
+        if (marker[i]) on += fabs((double)map[i]);
+        if (marker[i]) drop -= 0.5 * (double)weight[3 * i];
+    }
+    cr_expect_float_eq(value_of("shortcut_share"), on / all, 1e-6);
+    cr_expect_float_eq(value_of("shortcut_density"), on / all * N / 3.0, 1e-5);
+    cr_expect_float_eq(value_of("shortcut_drop"), drop, 1e-5);
+}
+
+/* The callback's map does not depend on the class. */
+Test(eval_metric, maps_without_classes_are_insensitive, .init = setup) {
+    cr_expect_float_eq(value_of("class_sensitivity"), 1.0, 1e-12);
+    cr_expect_eq(value_of("class_constant"), 0.0);
 }
