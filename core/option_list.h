@@ -37,6 +37,7 @@
     INT(size, 64, 32, 512, SYNTH, "image side of a synthetic set in pixels")                         \
     INT(train, 2000, 2, 10000000, SYNTH, "training images of a synthetic set")                       \
     INT(val, 500, 2, 10000000, SYNTH, "validation images of a synthetic set")                        \
+    INT(shortcut, -1, -1, 9, SYNTH, "class (0 = disc ...) that gets a marker (-1 = none)")           \
     BOOL(force, false, SYNTH | NOT_SAVED, "replace a synthetic set of other parameters")             \
     /* model */                                                                                      \
     STRING(model, "", NULL, TRAIN | CKPT | BENCH | SUMMARY | CONVERT,                                \
