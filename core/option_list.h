@@ -141,6 +141,10 @@
     INT(count, 0, 0, 1000000, EXPLAIN | FAITHFUL | ANALYZE,                                          \
         "images to take from each folder or class (0 = all)")                                        \
     STRING(layer, "", NULL, EXPLAIN | FAITHFUL, "layer a method looks at (empty: its default)")      \
+    STRING(colormap, "", NULL, EXPLAIN, "colours of maps (empty: bwr with sign, viridis without)")   \
+    STRING(normalise, "", NULL, EXPLAIN,                                                             \
+           "range of colours, NAME[:NUMBER] (empty: percentile:99 with sign, minmax without)")       \
+    BOOL(shared_scale, false, EXPLAIN, "one range for the maps of an image beside one another")      \
     INT(warmup, 5, 0, 1000000, BENCH, "steps before the clock starts")                               \
     INT(steps, 20, 1, 1000000, BENCH, "steps to measure")                                            \
     BOOL(json, false, ALL | NOT_SAVED, "print one JSON value on stdout")                             \
