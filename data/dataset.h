@@ -17,12 +17,11 @@ typedef struct fv_box {
 } fv_box;
 
 typedef struct fv_sample {
-    const char *path; /* as opened */
-    const char *name; /* the path below the split's folder, inside path */
-    const char *mask; /* path of a PNG whose nonzero pixels are the object; NULL without one */
-    /* Of an image with a planted shortcut: a PNG whose nonzero pixels are its marker, and the same
-     * image without it; NULL without one. */
-    const char *marker, *clean;
+    const char *path;   /* as opened */
+    const char *name;   /* the path below the split's folder, inside path */
+    const char *mask;   /* path of a PNG whose nonzero pixels are the object; NULL without one */
+    const char *marker; /* likewise of a planted marker, and */
+    const char *clean;  /* the image without it; NULL without one */
     const fv_box *boxes;
     int64_t n_boxes;
     int64_t n_bytes;
