@@ -109,7 +109,7 @@ with a worst error of ${conservation:-none} (of the total relevance).
 
     $out/run/           checkpoints, summary.csv, log.jsonl, config.yaml, run.json
     $out/eval.json      the evaluation
-    $out/explain/       $((pictures)) pictures (*_overlay.png shows where the model looked) and the raw maps
+    $out/explain/       $((pictures)) pictures (sheet.png shows all maps side by side) and the raw maps
     $out/explain.json   what was explained, with the account of every map
 
 What to run next:

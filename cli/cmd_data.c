@@ -23,7 +23,9 @@ static fv_status synth(const fv_args *args) {
                                     .size_px = s->size,
                                     .n_train = s->train,
                                     .n_val = s->val,
-                                    .seed = (uint64_t)s->seed};
+                                    .seed = (uint64_t)s->seed,
+                                    .has_shortcut = s->shortcut >= 0,
+                                    .shortcut = (int)s->shortcut};
     fv_arena arena = {0};
     bool written = false;
 
@@ -31,8 +33,10 @@ static fv_status synth(const fv_args *args) {
     FV_TRY(fv_synth_write(s->out, &config, s->force, &written));
     if (!s->json) {
         fv_print("%s: %" PRId64 " training and %" PRId64 " validation images of %" PRId64
-                 " pixels, %" PRId64 " classes%s\n",
+                 " pixels, %" PRId64 " classes%s%s%s\n",
                  s->out, s->train, s->val, s->size, s->classes,
+                 config.has_shortcut ? ", a marker on each " : "",
+                 config.has_shortcut ? fv_synth_class_name(config.shortcut) : "",
                  written ? "" : " (was there already)");
         return FV_OK;
     }
@@ -43,6 +47,9 @@ static fv_status synth(const fv_args *args) {
     fv_value_set(&arena, map, "classes", fv_value_int(&arena, s->classes));
     fv_value_set(&arena, map, "size", fv_value_int(&arena, s->size));
     fv_value_set(&arena, map, "seed", fv_value_int(&arena, s->seed));
+    fv_value_set(
+        &arena, map, "shortcut",
+        fv_value_string(&arena, config.has_shortcut ? fv_synth_class_name(config.shortcut) : NULL));
     fv_value_set(&arena, map, "written", fv_value_bool(&arena, written));
     const fv_status status = fv_print_json(map);
     fv_arena_destroy(&arena);
@@ -105,6 +112,7 @@ static fv_value *split_value(fv_arena *arena, const fv_dataset *ds, const fv_dat
     fv_value_set(arena, map, "per_class", per_class);
     fv_value_set(arena, map, "with_boxes", fv_value_int(arena, info->n_with_boxes));
     fv_value_set(arena, map, "with_masks", fv_value_int(arena, info->n_with_masks));
+    fv_value_set(arena, map, "with_markers", fv_value_int(arena, info->n_with_markers));
     fv_value_set(arena, map, "checked", fv_value_int(arena, info->n_probed));
     fv_value_set(arena, map, "jpeg", fv_value_int(arena, info->n_jpeg));
     fv_value_set(arena, map, "png", fv_value_int(arena, info->n_png));
@@ -160,6 +168,7 @@ static void print_split(const fv_dataset *ds, const fv_data_info *info) {
     }
     if (info->n_with_boxes > 0) fv_print(", %" PRId64 " with boxes", info->n_with_boxes);
     if (info->n_with_masks > 0) fv_print(", %" PRId64 " with masks", info->n_with_masks);
+    if (info->n_with_markers > 0) fv_print(", %" PRId64 " with markers", info->n_with_markers);
     if (info->n_bad > 0)
         fv_print("\n  bad: %" PRId64 " of %" PRId64 " looked at; first: %s", info->n_bad,
                  info->n_probed, info->bad);
@@ -262,9 +271,12 @@ const fv_command fv_command_data = {
     .name = "data",
     .summary = "make, describe and check data sets",
     .usage = "synth|info|verify [DIR] [options]",
-    .details = "synth   write the built-in set of textured shapes with boxes and masks to --out\n"
-               "info    count the images of a data set by split and class\n"
-               "verify  decode every image; exit status 1 when one is bad",
+    .details =
+        "synth   write the built-in set of textured shapes with boxes and masks to --out;\n"
+        "        --shortcut pastes a marker on one class, to see what explains a model that\n"
+        "        learned it\n"
+        "info    count the images of a data set by split and class\n"
+        "verify  decode every image; exit status 1 when one is bad",
     .example = "fovea data synth --out shapes --classes 10 --train 2000 --val 500\n"
                "fovea data info shapes",
     .options = FV_CMD_DATA | FV_CMD_SYNTH,

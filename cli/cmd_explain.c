@@ -1,9 +1,9 @@
 /* cmd_explain.c - fovea explain: which pixels speak for a class, as raw maps and as pictures. */
 #include "cli/command.h"
+#include "cli/explain_pictures.h"
 #include "cli/explain_source.h"
 #include "cli/explain_target.h"
 #include "cli/interrupt.h"
-#include "cli/method_help.h"
 #include "cli/print.h"
 #include "cli/result_list.h"
 #include "core/alloc.h"
@@ -33,6 +33,7 @@ typedef struct job {
     fv_explain_target target;
     fv_explain_source source;
     const char **stems; /* [source.count] */
+    fv_explain_pictures pictures;
     fv_tape *tape;
     int64_t n_bad;
     bool resume;
@@ -138,6 +139,7 @@ static fv_status prepare(job *j, const fv_args *args) {
     j->stems = fv_arena_alloc(&j->arena, (size_t)j->source.count + 1, sizeof *j->stems);
     if (!j->stems) return FV_ERR_NOMEM;
     FV_TRY(fv_explanation_stems(j->source.path, j->source.count, &j->arena, j->stems));
+    FV_TRY(fv_explain_pictures_open(s, j->methods, j->n_methods, j->source.count, &j->pictures));
     FV_TRY(prepare_out(j));
     if (!fv_explanation_weights(j->loaded.model, j->weights)) return FV_ERR_NOMEM;
     return fv_tape_create(&j->tape);
@@ -185,7 +187,8 @@ static fv_explanation_source source_of(const job *j, int64_t image, const fv_sal
                                    .request = j->request,
                                    .model = j->loaded.model,
                                    .preprocess = &j->loaded.preprocess,
-                                   .choice = m};
+                                   .choice = m,
+                                   .looks = &j->pictures.looks};
 }
 
 static bool is_done(const job *j, int64_t image, const fv_saliency_choice *m,
@@ -254,8 +257,13 @@ static fv_status explain_group(job *j, group *g) {
         }
         if (n) FV_TRY(explain_some(j, g, &j->methods[m], which, n, files[m]));
     }
-    for (int64_t k = 0; k < g->n; k++)
-        for (int m = 0; m < j->n_methods; m++) FV_TRY(give_result(j, &files[m][k], &g->arena));
+    for (int64_t k = 0; k < g->n; k++) {
+        fv_explanation_files maps[MAX_METHODS];
+        for (int m = 0; m < j->n_methods; m++) maps[m] = files[m][k];
+        FV_TRY(fv_explain_pictures_add(&j->pictures, &g->picture[k], j->stems[g->image[k]],
+                                       &g->arena, maps));
+        for (int m = 0; m < j->n_methods; m++) FV_TRY(give_result(j, &maps[m], &g->arena));
+    }
     return FV_OK;
 }
 
@@ -315,6 +323,14 @@ static fv_status explain_all(job *j) {
     return status;
 }
 
+static fv_status finish(job *j) {
+    const char *sheet;
+
+    FV_TRY(fv_explain_pictures_end(&j->pictures, &j->arena, &sheet));
+    if (sheet && !j->results.json) fv_print("sheet: %s\n", sheet);
+    return FV_OK;
+}
+
 static fv_status run(const fv_args *args) {
     job j = {.settings = &args->settings, .checkpoint = args->positional[0]};
 
@@ -323,8 +339,10 @@ static fv_status run(const fv_args *args) {
     if (status == FV_OK) {
         fv_result_list_begin(&j.results, j.settings->json);
         status = explain_all(&j);
+        if (status == FV_OK) status = finish(&j);
         fv_result_list_end(&j.results);
     }
+    fv_explain_pictures_close(&j.pictures);
     fv_tape_destroy(j.tape);
     fv_explain_source_close(&j.source);
     fv_resize_scratch_free(&j.scratch);
@@ -342,9 +360,12 @@ const fv_command fv_command_explain = {
         "folder,\n"
         "which stands for the images directly in it.  Instead of images, --data-dir takes a split\n"
         "of a data set.  Every image and method gives a raw map (safetensors), the map as a PNG\n"
-        "and its overlay on the image.  With --resume auto, what lies in DIR and answers the same\n"
-        "question is kept.\n",
-    .more = fv_method_help,
+        "and its overlay on the image; several methods also give <image>_grid.png with all maps "
+        "of\n"
+        "an image, and several images sheet.png with the first 16.  With --resume auto, what lies "
+        "in\n"
+        "DIR and answers the same question is kept.\n",
+    .more = fv_explain_help,
     .example = "fovea explain run photo.jpg --method lrp,gradient_x_input --out maps\n"
                "fovea explain run data/validation/disc --count 4 --target disc --out maps --json\n"
                "fovea explain run --data-dir data --target @label --resume auto --out maps",

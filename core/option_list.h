@@ -37,6 +37,7 @@
     INT(size, 64, 32, 512, SYNTH, "image side of a synthetic set in pixels")                         \
     INT(train, 2000, 2, 10000000, SYNTH, "training images of a synthetic set")                       \
     INT(val, 500, 2, 10000000, SYNTH, "validation images of a synthetic set")                        \
+    INT(shortcut, -1, -1, 9, SYNTH, "class (0 = disc ...) that gets a marker (-1 = none)")           \
     BOOL(force, false, SYNTH | NOT_SAVED, "replace a synthetic set of other parameters")             \
     /* model */                                                                                      \
     STRING(model, "", NULL, TRAIN | CKPT | BENCH | SUMMARY | CONVERT,                                \
@@ -144,6 +145,10 @@
     INT(count, 0, 0, 1000000, EXPLAIN | FAITHFUL | ANALYZE,                                          \
         "images to take from each folder or class (0 = all)")                                        \
     STRING(layer, "", NULL, EXPLAIN | FAITHFUL, "layer a method looks at (empty: its default)")      \
+    STRING(colormap, "", NULL, EXPLAIN, "colours of maps (empty: bwr with sign, viridis without)")   \
+    STRING(normalise, "", NULL, EXPLAIN,                                                             \
+           "range of colours, NAME[:NUMBER] (empty: percentile:99 with sign, minmax without)")       \
+    BOOL(shared_scale, false, EXPLAIN, "one range for the maps of an image beside one another")      \
     INT(warmup, 5, 0, 1000000, BENCH, "steps before the clock starts")                               \
     INT(steps, 20, 1, 1000000, BENCH, "steps to measure")                                            \
     BOOL(json, false, ALL | NOT_SAVED, "print one JSON value on stdout")                             \

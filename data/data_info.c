@@ -33,6 +33,7 @@ static void count_samples(const fv_dataset *ds, fv_data_info *info) {
         info->n_bytes += sample->n_bytes;
         info->n_with_boxes += sample->n_boxes > 0;
         info->n_with_masks += sample->mask != NULL;
+        info->n_with_markers += sample->marker != NULL;
     }
 }
 

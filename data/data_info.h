@@ -13,7 +13,7 @@ typedef struct fv_side_stats {
 typedef struct fv_data_info {
     int64_t *class_counts; /* [n_classes] */
     int64_t n_classes, n_samples, n_bytes;
-    int64_t n_with_boxes, n_with_masks;
+    int64_t n_with_boxes, n_with_masks, n_with_markers;
     int64_t n_probed; /* files whose header was read */
     int64_t n_jpeg, n_png;
     int64_t n_bad;     /* probed files that are no readable image */

@@ -2,11 +2,13 @@
  *
  * A root that holds class folders directly is taken as the validation split.  Beside the class
  * folders of a split, boxes.csv may give one object box per line (name,left,top,right,bottom after
- * a header line), and masks/<split>/<class>/<name>.png the object's pixels: `fovea data synth`
- * writes both. */
+ * a header line), masks/<split>/<class>/<name>.png the object's pixels, and of images with a planted
+ * shortcut markers/<split>/<class>/<name>.png the marker's and clean/<split>/<class>/ the images without
+ * it: `fovea data synth` writes them all. */
 #include "core/alloc.h"
 #include "data/dataset_list.h"
 
+#include <stddef.h>
 #include <string.h>
 
 static fv_status has_folder(const char *root, const char *name, bool *found) {
@@ -116,21 +118,42 @@ static fv_status read_boxes(fv_dataset *ds, const char *base) {
     return status;
 }
 
-static fv_status find_masks(fv_dataset *ds, const char *split) {
-    const char *folder = fv_arena_printf(&ds->arena, "%s/masks/%s", ds->root, split);
+/* folder/name, with ".png" for its suffix if png; *out stays NULL when it is not there. */
+static fv_status find_beside(fv_dataset *ds, const char *folder, const char *name, bool png,
+                             const char **out) {
+    const char *dot = strrchr(name, '.');
+    const size_t n = png && dot ? (size_t)(dot - name) : strlen(name);
+    const fv_arena_mark mark = fv_arena_get_mark(&ds->arena);
+    const char *path =
+        fv_arena_printf(&ds->arena, "%s/%.*s%s", folder, (int)n, name, png ? ".png" : "");
 
-    if (!folder) return FV_ERR_NOMEM;
-    if (!fv_folder_exists(folder)) return FV_OK;
-    for (int64_t i = 0; i < ds->n_samples; i++) {
-        const char *name = ds->samples[i].name, *dot = strrchr(name, '.');
-        const int n = (int)(dot ? dot - name : (long)strlen(name));
-        const fv_arena_mark mark = fv_arena_get_mark(&ds->arena);
-        const char *path = fv_arena_printf(&ds->arena, "%s/%.*s.png", folder, n, name);
-        if (!path) return FV_ERR_NOMEM;
-        if (fv_file_exists(path))
-            ds->samples[i].mask = path;
-        else
-            fv_arena_rewind(&ds->arena, mark);
+    if (!path) return FV_ERR_NOMEM;
+    if (fv_file_exists(path))
+        *out = path;
+    else
+        fv_arena_rewind(&ds->arena, mark);
+    return FV_OK;
+}
+
+/* What lies at <root>/<kind>/<split>/<class>/ under the names of the images. */
+static fv_status find_companions(fv_dataset *ds, const char *split) {
+    static const struct {
+        const char *kind;
+        size_t offset;
+        bool png;
+    } kinds[] = {{"masks", offsetof(fv_sample, mask), true},
+                 {"markers", offsetof(fv_sample, marker), true},
+                 {"clean", offsetof(fv_sample, clean), false}};
+
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        const char *folder =
+            fv_arena_printf(&ds->arena, "%s/%s/%s", ds->root, kinds[k].kind, split);
+        if (!folder) return FV_ERR_NOMEM;
+        if (!fv_folder_exists(folder)) continue;
+        for (int64_t i = 0; i < ds->n_samples; i++) {
+            const char **field = (const char **)((char *)&ds->samples[i] + kinds[k].offset);
+            FV_TRY(find_beside(ds, folder, ds->samples[i].name, kinds[k].png, field));
+        }
     }
     return FV_OK;
 }
@@ -150,7 +173,7 @@ static fv_status open_folder(fv_dataset *ds, const char *split, const fv_dataset
     if (has_train && strcmp(ds->split, "train") != 0) FV_TRY(check_classes(ds, base));
     FV_TRY(add_samples(ds, base));
     FV_TRY(read_boxes(ds, base));
-    return name ? find_masks(ds, name) : FV_OK;
+    return name ? find_companions(ds, name) : FV_OK;
 }
 
 const fv_dataset_format fv_dataset_format_folder = {

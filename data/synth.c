@@ -29,6 +29,9 @@ fv_status fv_synth_check(const fv_synth_config *c) {
                        "synth: %" PRId64 " and %" PRId64 " images, expected %d (one per class) to "
                        "%" PRId64,
                        c->n_train, c->n_val, c->n_classes, MAX_IMAGES);
+    if (c->has_shortcut && (c->shortcut < 0 || c->shortcut >= c->n_classes))
+        return FV_FAIL(FV_ERR_CONFIG, "synth: a shortcut for class %d of %d, expected 0..%d",
+                       c->shortcut, c->n_classes, c->n_classes - 1);
     return FV_OK;
 }
 
@@ -53,56 +56,85 @@ static fv_status write_plain(const char *path, const void *bytes, size_t n_bytes
 
 static const char *split_name(bool validation) { return validation ? "validation" : "train"; }
 
+/* <folder>/<kind>/<split>/<class> */
+static fv_status create_folder(writer *w, const char *kind, bool validation, int label) {
+    const char *path = fv_arena_printf(&w->arena, "%s/%s%s/%s", w->folder, kind,
+                                       split_name(validation), fv_synth_class_name(label));
+    return path ? fv_folder_create(path) : FV_ERR_NOMEM;
+}
+
 static fv_status create_folders(writer *w) {
     for (int validation = 0; validation < 2; validation++) {
         for (int c = 0; c < w->config->n_classes; c++) {
-            const char *split = split_name(validation), *name = fv_synth_class_name(c);
-            const char *images = fv_arena_printf(&w->arena, "%s/%s/%s", w->folder, split, name);
-            const char *masks =
-                fv_arena_printf(&w->arena, "%s/masks/%s/%s", w->folder, split, name);
-            if (!images || !masks) return FV_ERR_NOMEM;
-            FV_TRY(fv_folder_create(images));
-            FV_TRY(fv_folder_create(masks));
+            FV_TRY(create_folder(w, "", validation, c));
+            FV_TRY(create_folder(w, "masks/", validation, c));
         }
     }
-    return FV_OK;
+    if (!w->config->has_shortcut) return FV_OK;
+    FV_TRY(create_folder(w, "clean/", true, w->config->shortcut));
+    return create_folder(w, "markers/", true, w->config->shortcut);
+}
+
+/* One image on its way to its files. */
+typedef struct item {
+    bool validation, jpeg;
+    int64_t index;
+    const char *stem; /* "<class>/<class>_<index>" */
+    const char *suffix;
+} item;
+
+static fv_status write_picture(writer *w, const item *it, const char *kind) {
+    uint8_t *bytes = NULL;
+    size_t n_bytes = 0;
+    const char *path = fv_arena_printf(&w->arena, "%s/%s%s/%s.%s", w->folder, kind,
+                                       split_name(it->validation), it->stem, it->suffix);
+
+    if (!path) return FV_ERR_NOMEM;
+    fv_status status = it->jpeg ? fv_image_encode_jpeg(&w->image, JPEG_QUALITY, &bytes, &n_bytes)
+                                : fv_image_encode_png(&w->image, &bytes, &n_bytes);
+    if (status == FV_OK) status = write_plain(path, bytes, n_bytes);
+    fv_free(bytes);
+    return status;
+}
+
+static fv_status write_mask(writer *w, const item *it, const char *kind) {
+    const int64_t side = w->config->size_px;
+    uint8_t *bytes = NULL;
+    size_t n_bytes = 0;
+    const char *path = fv_arena_printf(&w->arena, "%s/%s%s/%s.png", w->folder, kind,
+                                       split_name(it->validation), it->stem);
+
+    if (!path) return FV_ERR_NOMEM;
+    fv_status status = fv_image_encode_png_grey(w->mask, side, side, &bytes, &n_bytes);
+    if (status == FV_OK) status = write_plain(path, bytes, n_bytes);
+    fv_free(bytes);
+    return status;
 }
 
 static fv_status write_image(writer *w, bool validation, int64_t index, FILE *boxes) {
-    const char *split = split_name(validation);
     const char *name = fv_synth_class_name((int)(index % w->config->n_classes));
     /* In turn within a class too. */
     const bool jpeg = index / w->config->n_classes % 2 == 0;
-    uint8_t *bytes = NULL, *mask_bytes = NULL;
-    size_t n_bytes = 0, n_mask_bytes = 0;
+    item it = {
+        .validation = validation, .jpeg = jpeg, .index = index, .suffix = jpeg ? "jpg" : "png"};
     fv_box box;
 
     fv_arena_rewind(&w->arena, (fv_arena_mark){0});
-    fv_status status = FV_ERR_NOMEM;
-    const char *stem = fv_arena_printf(&w->arena, "%s/%s_%05" PRId64, name, name, index);
-    const char *suffix = jpeg ? "jpg" : "png";
-    const char *path =
-        stem ? fv_arena_printf(&w->arena, "%s/%s/%s.%s", w->folder, split, stem, suffix) : NULL;
-    const char *mask =
-        stem ? fv_arena_printf(&w->arena, "%s/masks/%s/%s.png", w->folder, split, stem) : NULL;
-    if (!path || !mask) goto cleanup;
-    status = fv_synth_render(w->config, validation, index, &w->image, w->mask, &box);
-    if (status != FV_OK) goto cleanup;
-    status = jpeg ? fv_image_encode_jpeg(&w->image, JPEG_QUALITY, &bytes, &n_bytes)
-                  : fv_image_encode_png(&w->image, &bytes, &n_bytes);
-    if (status != FV_OK) goto cleanup;
-    status = fv_image_encode_png_grey(w->mask, w->config->size_px, w->config->size_px, &mask_bytes,
-                                      &n_mask_bytes);
-    if (status == FV_OK) status = write_plain(path, bytes, n_bytes);
-    if (status == FV_OK) status = write_plain(mask, mask_bytes, n_mask_bytes);
-    if (status != FV_OK) goto cleanup;
-    if (fprintf(boxes, "%s.%s,%.0f,%.0f,%.0f,%.0f\n", stem, suffix, (double)box.left,
+    it.stem = fv_arena_printf(&w->arena, "%s/%s_%05" PRId64, name, name, index);
+    if (!it.stem) return FV_ERR_NOMEM;
+    FV_TRY(fv_synth_render(w->config, validation, index, &w->image, w->mask, &box));
+    FV_TRY(write_mask(w, &it, "masks/"));
+    if (fv_synth_is_marked(w->config, index)) {
+        if (validation) FV_TRY(write_picture(w, &it, "clean/"));
+        fv_synth_mark(w->config, validation, index, &w->image, w->mask);
+        if (validation) FV_TRY(write_mask(w, &it, "markers/"));
+    }
+    FV_TRY(write_picture(w, &it, ""));
+    if (fprintf(boxes, "%s.%s,%.0f,%.0f,%.0f,%.0f\n", it.stem, it.suffix, (double)box.left,
                 (double)box.top, (double)box.right, (double)box.bottom) < 0)
-        status = FV_FAIL(FV_ERR_IO, "%s/%s/boxes.csv: %s", w->folder, split, strerror(errno));
-cleanup:
-    fv_free(bytes);
-    fv_free(mask_bytes);
-    return status;
+        return FV_FAIL(FV_ERR_IO, "%s/%s/boxes.csv: %s", w->folder, split_name(validation),
+                       strerror(errno));
+    return FV_OK;
 }
 
 static fv_status write_split(writer *w, bool validation, int64_t n) {
@@ -129,11 +161,16 @@ cleanup:
 }
 
 static char *make_manifest(const fv_synth_config *c, fv_arena *arena) {
+    char shortcut[64] = ""; /* a set without one is described as before there were any */
+
+    if (c->has_shortcut)
+        snprintf(shortcut, sizeof shortcut, ", \"shortcut\": \"%s\"",
+                 fv_synth_class_name(c->shortcut));
     return fv_arena_printf(arena,
                            "{\"format\": \"fovea-synth\", \"version\": 1, \"classes\": %d, "
                            "\"size\": %" PRId64 ", \"train\": %" PRId64 ", \"validation\": %" PRId64
-                           ", \"seed\": %" PRIu64 "}\n",
-                           c->n_classes, c->size_px, c->n_train, c->n_val, c->seed);
+                           ", \"seed\": %" PRIu64 "%s}\n",
+                           c->n_classes, c->size_px, c->n_train, c->n_val, c->seed, shortcut);
 }
 
 /* *same: the folder holds the set of this manifest already.  *old: it must be removed first. */

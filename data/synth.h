@@ -2,7 +2,11 @@
  * pixels of the object, so that the place an explanation points to can be checked.
  *
  * A class is a shape.  Colours, texture, size, turn and place are drawn alike for all classes, and
- * smaller things lie about that belong to none, so counting colours does not help. */
+ * smaller things lie about that belong to none, so counting colours does not help.
+ *
+ * On request one class gets a shortcut: a small marker on each of its images, which tells the class
+ * without its shape.  A model trained on such a set can be asked how much of an explanation lies on
+ * the marker, and what it says without it. */
 #ifndef FV_DATA_SYNTH_H
 #define FV_DATA_SYNTH_H
 
@@ -18,6 +22,8 @@ typedef struct fv_synth_config {
     int64_t size_px;        /* side, 32..512 */
     int64_t n_train, n_val; /* images in all; label = index % n_classes */
     uint64_t seed;
+    bool has_shortcut; /* every image of the class `shortcut` carries a marker, in both splits */
+    int shortcut;      /* 0..n_classes - 1; ignored without has_shortcut */
 } fv_synth_config;
 
 fv_status fv_synth_check(const fv_synth_config *config); /* FV_ERR_CONFIG */
@@ -25,10 +31,20 @@ fv_status fv_synth_check(const fv_synth_config *config); /* FV_ERR_CONFIG */
 const char *fv_synth_class_name(int label);
 
 /* Draws one image without a file: image is reshaped to size_px x size_px, mask [size_px, size_px]
- * gets 255 on the object and 0 elsewhere (NULL: not wanted), box its tight box.  A pure function of
- * (config's n_classes, size_px and seed; validation; index). */
+ * gets 255 on the object and 0 elsewhere (NULL: not wanted), box its tight box.  Without a marker: a
+ * pure function of (config's n_classes, size_px and seed; validation; index). */
 fv_status fv_synth_render(const fv_synth_config *config, bool validation, int64_t index,
                           fv_image *image, uint8_t *mask, fv_box *box);
+
+/* Does image `index` carry a marker? */
+bool fv_synth_is_marked(const fv_synth_config *config, int64_t index);
+
+/* Pastes the marker of image `index` onto what fv_synth_render drew: a square of size_px / 8 pixels, a
+ * chequerboard of 4 x 4 fields in two colours drawn as those of the clutter, wholly inside, anywhere,
+ * also on the object.  mask [size_px, size_px] gets 255 on it and 0 elsewhere (NULL: not wanted).  All
+ * other pixels stay; the numbers drawn serve nothing else. */
+void fv_synth_mark(const fv_synth_config *config, bool validation, int64_t index, fv_image *image,
+                   uint8_t *mask);
 
 /* Writes an image folder:
  *     train/<class>/<class>_<index>.jpg|png   JPEG and PNG in turn
@@ -36,6 +52,9 @@ fv_status fv_synth_render(const fv_synth_config *config, bool validation, int64_
  *     masks/train/<class>/<class>_<index>.png 255 on the object
  *     validation/..., masks/validation/...    likewise
  *     synth.json                              the parameters
+ * and with a shortcut, for the validation images of its class:
+ *     clean/validation/<class>/<name>         the same image without the marker, encoded alike
+ *     markers/validation/<class>/<name>.png   255 on the marker (<name> without its suffix)
  * The same parameters give the same bytes.  Everything is written to <folder>.tmp, then renamed: a
  * set is whole or not there.  An existing set of the same parameters is left alone (*written false,
  * written may be NULL); one of other parameters is FV_ERR_CONFIG, or replaced with force; any other

@@ -16,7 +16,8 @@ enum {
     STREAM_CLUTTER,
     STREAM_POSE,
     STREAM_TEXTURE,
-    STREAM_NOISE
+    STREAM_NOISE,
+    STREAM_MARKER
 };
 
 typedef struct stream {
@@ -254,15 +255,20 @@ static void add_noise(const scene *s) {
     }
 }
 
+static scene make_scene(const fv_synth_config *config, bool validation, int64_t index,
+                        fv_image *image) {
+    return (scene){.config = config,
+                   .size = config->size_px,
+                   .image = image,
+                   .key = {.seed = config->seed,
+                           .purpose = FV_RNG_SYNTH,
+                           .step = validation ? 1 : 0,
+                           .sample = (uint32_t)index}};
+}
+
 fv_status fv_synth_render(const fv_synth_config *config, bool validation, int64_t index,
                           fv_image *image, uint8_t *mask, fv_box *box) {
-    scene s = {.config = config,
-               .size = config->size_px,
-               .image = image,
-               .key = {.seed = config->seed,
-                       .purpose = FV_RNG_SYNTH,
-                       .step = validation ? 1 : 0,
-                       .sample = (uint32_t)index}};
+    scene s = make_scene(config, validation, index, image);
 
     FV_TRY(fv_synth_check(config));
     FV_TRY(fv_image_reshape(image, s.size, s.size));
@@ -273,4 +279,33 @@ fv_status fv_synth_render(const fv_synth_config *config, bool validation, int64_
     paint_object(&s, (int)(index % config->n_classes), mask, box);
     add_noise(&s);
     return FV_OK;
+}
+
+/* ---- the shortcut ---- */
+
+#define MARKER_FIELDS 4 /* a side */
+
+bool fv_synth_is_marked(const fv_synth_config *config, int64_t index) {
+    return config->has_shortcut && index % config->n_classes == config->shortcut;
+}
+
+void fv_synth_mark(const fv_synth_config *config, bool validation, int64_t index, fv_image *image,
+                   uint8_t *mask) {
+    const scene s = make_scene(config, validation, index, image);
+    stream r = make_stream(&s, STREAM_MARKER);
+    const int64_t side = s.size / 8;
+    const int64_t left = (int64_t)draw(&r, 0.0f, (float)(s.size - side + 1));
+    const int64_t top = (int64_t)draw(&r, 0.0f, (float)(s.size - side + 1));
+    colour field[2] = {draw_colour(&r), draw_colour(&r)};
+
+    for (int i = 0; i < 64 && fabsf(luminance(field[0]) - luminance(field[1])) < LEAST_CONTRAST;
+         i++)
+        field[1] = draw_colour(&r);
+    if (mask) memset(mask, 0, (size_t)(s.size * s.size));
+    for (int64_t y = 0; y < side; y++)
+        for (int64_t x = 0; x < side; x++) {
+            const int64_t odd = (y * MARKER_FIELDS / side + x * MARKER_FIELDS / side) % 2;
+            blend(&s, left + x, top + y, field[odd], 1.0f);
+            if (mask) mask[(top + y) * s.size + left + x] = 255;
+        }
 }

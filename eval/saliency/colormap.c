@@ -1,5 +1,7 @@
 #include "eval/saliency/colormap.h"
 
+#include "core/suggest.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -84,18 +86,22 @@ static const fv_colormap *const colormaps[] = {
 const fv_colormap *fv_colormap_at(int i) { return i < COLORMAPS ? colormaps[i] : NULL; }
 
 fv_status fv_colormap_find(const char *name, const fv_colormap **out) {
-    char names[256] = "";
+    const char *list[COLORMAPS + 1];
+    char names[256] = "", hint[FV_SUGGEST_TEXT];
     size_t used = 0;
 
-    for (int i = 0; i < COLORMAPS; i++)
-        if (strcmp(colormaps[i]->name, name) == 0) {
-            *out = colormaps[i];
-            return FV_OK;
-        }
+    for (int i = 0; i < COLORMAPS; i++) {
+        list[i] = colormaps[i]->name;
+        if (strcmp(list[i], name) != 0) continue;
+        *out = colormaps[i];
+        return FV_OK;
+    }
+    list[COLORMAPS] = NULL;
     for (int i = 0; i < COLORMAPS && used < sizeof names; i++)
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "",
                                  colormaps[i]->name);
-    return FV_FAIL(FV_ERR_CONFIG, "unknown colour map '%s' (known: %s)", name, names);
+    return FV_FAIL(FV_ERR_CONFIG, "unknown colour map '%.80s'%s (known: %s)", name,
+                   fv_suggest_text(name, list, hint), names);
 }
 
 static double interpolated(const fv_colormap *m, double v, int channel) {

@@ -37,7 +37,7 @@ typedef struct fv_colormap_table {
     uint8_t rgb[FV_COLORMAP_ENTRIES][3];
 } fv_colormap_table;
 
-/* FV_ERR_CONFIG lists what there is. */
+/* FV_ERR_CONFIG lists what there is, with "did you mean". */
 fv_status fv_colormap_find(const char *name, const fv_colormap **out);
 const fv_colormap *fv_colormap_at(int i); /* in list order, NULL after the last */
 

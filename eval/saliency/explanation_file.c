@@ -1,20 +1,18 @@
 #include "eval/saliency/explanation_file.h"
 
 #include "core/json.h"
-#include "eval/saliency/heatmap.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define MIN_PICTURE_PX 224
 #define STEM_BYTES     180
-#define PERCENTILE     99.0 /* of |R|: the value that gets the full colour */
-#define ALPHA          0.8f /* of the overlay at full colour */
 
 fv_status fv_explanation_name(const char *folder, const char *stem, const char *method,
                               fv_arena *arena, fv_explanation_files *out) {
     char *name = fv_arena_strdup(arena, method);
 
+    *out = (fv_explanation_files){0};
     if (!name) return FV_ERR_NOMEM;
     for (char *c = name; *c; c++)
         if (*c == ':') *c = '-';
@@ -94,8 +92,9 @@ fv_value *fv_explanation_parameters(const fv_explanation_source *s, fv_arena *ar
     fv_value_set(arena, map, "interpolation",
                  fv_value_string(arena, fv_interpolation_name(pre->interpolation)));
     fv_value_set(arena, map, "crop_pct", fv_value_real(arena, pre->crop_pct));
-    fv_value_set(arena, map, "heat_percentile", fv_value_real(arena, PERCENTILE));
-    fv_value_set(arena, map, "overlay_alpha", fv_value_real(arena, (double)ALPHA));
+    fv_explanation_look_describe(fv_explanation_look_of(s->looks, s->choice), arena, map);
+    fv_value_set(arena, map, "shared_scale",
+                 fv_value_bool(arena, s->looks && s->looks->shared_scale));
     fv_value_set(arena, map, "version", fv_value_string(arena, FOVEA_VERSION));
     return map;
 }
@@ -176,17 +175,17 @@ static fv_status save_picture(const fv_image *image, const char *path) {
     return status;
 }
 
-static fv_status save_pictures(const fv_explanation *e, const fv_image *picture,
+static fv_status save_pictures(const fv_explanation *e, const fv_explanation_source *source,
                                const fv_explanation_files *files) {
-    const fv_heat_blend blend = {.alpha = ALPHA, .fade = true};
-    fv_heat_style style = {.colormap = &fv_colormap_bwr};
+    const fv_explanation_look *look = fv_explanation_look_of(source->looks, source->choice);
+    fv_heat_style style;
     fv_image painted = {0};
 
-    fv_status status = fv_heat_range_of(e->map, e->height * e->width, &fv_heat_norm_percentile,
-                                        PERCENTILE, &style.range);
+    fv_status status = fv_explanation_look_style(look, e->map, e->height * e->width, &style);
     if (status == FV_OK) status = fv_heat_paint(e->map, e->height, e->width, &style, &painted);
     if (status == FV_OK) status = save_picture(&painted, files->map);
-    if (status == FV_OK) status = fv_heat_overlay(e->map, picture, &style, &blend, &painted);
+    if (status == FV_OK)
+        status = fv_heat_overlay(e->map, source->picture, &style, &look->blend, &painted);
     if (status == FV_OK) status = save_picture(&painted, files->overlay);
     fv_image_release(&painted);
     return status;
@@ -201,7 +200,7 @@ fv_status fv_explanation_save(const fv_explanation *e, const fv_explanation_sour
         return FV_FAIL(FV_ERR_SHAPE, "explanation is %lldx%lld, its picture %lldx%lld",
                        (long long)e->height, (long long)e->width, (long long)picture->height,
                        (long long)picture->width);
-    fv_status status = save_pictures(e, picture, files);
+    fv_status status = save_pictures(e, source, files);
     if (status == FV_OK) status = save_raw(e, source, files->raw, &arena);
     fv_arena_destroy(&arena);
     return status;

@@ -5,8 +5,8 @@
  *                                   (XXH3 of the values), image, method, target, target_name, logit,
  *                                   probability, score, conservation_error, warning, and as JSON
  *                                   request, numbers, ledger and parameters
- *     <stem>_<method>_heat.png      blue (against) - white - red (for the class)
- *     <stem>_<method>_overlay.png   the same over the grey picture, fading where relevance is small
+ *     <stem>_<method>_heat.png      the map in colours, as explanation_look.h says
+ *     <stem>_<method>_overlay.png   the same over the picture
  *
  * A colon in a method becomes a minus sign.  Each file is written whole or not at all, the raw one last,
  * so that it stands for all three; equal explanations give equal bytes. */
@@ -15,6 +15,7 @@
 
 #include "data/transform.h"
 #include "eval/saliency/explain.h"
+#include "eval/saliency/explanation_look.h"
 
 /* Where an explanation comes from; every text is borrowed. */
 typedef struct fv_explanation_source {
@@ -25,14 +26,17 @@ typedef struct fv_explanation_source {
     const fv_model *model;
     const fv_preprocess *preprocess;
     const fv_saliency_choice *choice;
-    const fv_image *picture; /* the pixels that the model saw, [H,W] */
+    const fv_explanation_looks *looks; /* NULL: the usual ones */
+    const fv_image *picture;           /* the pixels that the model saw, [H,W] */
 } fv_explanation_source;
 
 typedef struct fv_explanation_files {
     const char *raw, *map, *overlay; /* paths, in the arena */
+    const char
+        *grid; /* picture of all maps of the image (explanation_sheet.h); NULL: none was made */
 } fv_explanation_files;
 
-/* The three paths in folder. */
+/* The three paths in folder; grid is NULL. */
 fv_status fv_explanation_name(const char *folder, const char *stem, const char *method,
                               fv_arena *arena, fv_explanation_files *out);
 
@@ -51,7 +55,8 @@ fv_status fv_explanation_save(const fv_explanation *e, const fv_explanation_sour
 const char *fv_explanation_weights(const fv_model *model, char text[17]);
 
 /* What the files of an earlier call say, as the entry of a result list {image, method, target,
- * target_name, logit, probability, score, map, overlay, raw, conservation_error, ledger, ...} in arena.
+ * target_name, logit, probability, score, map, overlay, raw, grid, conservation_error, ledger, ...} in
+ * arena.
  * Errors: those of fv_safetensors_open, FV_ERR_FORMAT. */
 fv_status fv_explanation_read(const fv_explanation_files *files, fv_arena *arena, fv_value **entry);
 

@@ -39,6 +39,7 @@ static fv_status read_entry(const fv_safetensors *st, const fv_explanation_files
     fv_value_set(arena, entry, "map", fv_value_string(arena, files->map));
     fv_value_set(arena, entry, "overlay", fv_value_string(arena, files->overlay));
     fv_value_set(arena, entry, "raw", fv_value_string(arena, files->raw));
+    fv_value_set(arena, entry, "grid", fv_value_string(arena, files->grid));
     return FV_OK;
 }
 

@@ -1,6 +1,7 @@
 #include "eval/saliency/heat_range.h"
 
 #include "core/alloc.h"
+#include "core/suggest.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -78,13 +79,18 @@ static const fv_heat_norm *const norms[] = {
 const fv_heat_norm *fv_heat_norm_at(int i) { return i < NORMS ? norms[i] : NULL; }
 
 static fv_status unknown_norm(const char *text) {
-    char names[256] = "";
+    const char *list[NORMS + 1];
+    char names[256] = "", hint[FV_SUGGEST_TEXT], name[FV_SUGGEST_TEXT];
     size_t used = 0;
 
+    for (int i = 0; i < NORMS; i++) list[i] = norms[i]->name;
+    list[NORMS] = NULL;
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(text, ":"), text);
     for (int i = 0; i < NORMS && used < sizeof names; i++)
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "",
                                  norms[i]->name);
-    return FV_FAIL(FV_ERR_CONFIG, "unknown normalisation '%s' (known: %s)", text, names);
+    return FV_FAIL(FV_ERR_CONFIG, "unknown normalisation '%.80s'%s (known: %s)", text,
+                   fv_suggest_text(name, list, hint), names);
 }
 
 /* 0 becomes the usual one; NaN fails every comparison. */

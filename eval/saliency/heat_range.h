@@ -41,7 +41,7 @@ FV_HEAT_NORM_LIST(FV_X)
 #undef FV_X
 
 /* The norm and its parameter of "name" or "name:parameter", as in percentile:95.  FV_ERR_CONFIG: no such
- * norm (lists what there is), or no such parameter. */
+ * norm (lists what there is, with "did you mean"), or no such parameter. */
 fv_status fv_heat_norm_find(const char *text, const fv_heat_norm **norm, double *parameter);
 const fv_heat_norm *fv_heat_norm_at(int i); /* in list order, NULL after the last */
 

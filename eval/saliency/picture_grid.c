@@ -83,9 +83,25 @@ static int64_t number_scale(const fv_picture_grid *g, const fv_picture_grid_layo
 
 static int64_t row_title_width(const fv_picture_grid *g, const fv_picture_grid_layout *l) {
     int64_t width = 0;
-    for (int64_t i = 0; g->row_titles && i < g->n_rows; i++)
-        width = most(width, fv_text_width(g->row_titles[i], l->text_scale));
-    return least(width, l->cell_width);
+    fv_text_block block;
+
+    for (int64_t i = 0; g->row_titles && i < g->n_rows; i++) {
+        fv_text_wrap(g->row_titles[i], l->text_scale, l->cell_width, &block);
+        width = most(width, fv_text_block_width(&block, l->text_scale));
+    }
+    return width;
+}
+
+/* One line at least. */
+static int64_t column_title_height(const fv_picture_grid *g, const fv_picture_grid_layout *l) {
+    int64_t height = FV_TEXT_PX * l->text_scale;
+    fv_text_block block;
+
+    for (int64_t j = 0; j < g->n_columns; j++) {
+        fv_text_wrap(g->column_titles[j], l->text_scale, l->cell_width, &block);
+        height = most(height, fv_text_block_height(&block, l->text_scale));
+    }
+    return height;
 }
 
 /* Right of the last cell and its gap: bar, space, numbers, gap. */
@@ -115,7 +131,7 @@ fv_status fv_picture_grid_measure(const fv_picture_grid *g, fv_picture_grid_layo
     const int64_t below =
         g->cell_bars ? (2 * SPACE_PX + BAR_PX) * s + FV_TEXT_PX * l->number_scale : 0;
     l->left = l->gap + (titles ? titles + SPACE_PX * s : 0);
-    l->top = l->gap + (g->column_titles ? (FV_TEXT_PX + SPACE_PX) * s : 0);
+    l->top = l->gap + (g->column_titles ? column_title_height(g, l) + SPACE_PX * s : 0);
     l->step_x = l->cell_width + l->gap;
     l->step_y = l->cell_height + below + l->gap;
     l->width = l->left + g->n_columns * l->step_x + row_bar_width(g, l);
@@ -198,21 +214,31 @@ static void draw_row_bar(fv_image *sheet, const fv_picture_grid_layout *l, int64
                      ink);
 }
 
+/* halves: of the room that a line leaves, how many lie at its left: 1 centres, 2 aligns right. */
+static void draw_block(fv_image *sheet, int64_t x, int64_t y, int64_t width, int halves,
+                       const fv_text_block *block, int64_t s) {
+    for (int i = 0; i < block->n; i++) {
+        const int64_t free_px = width - fv_text_width(block->line[i], s);
+        fv_text_draw(sheet, x + halves * free_px / 2, y, block->line[i], s, ink);
+        y += (FV_TEXT_PX + FV_TEXT_LINE_GAP_PX) * s;
+    }
+}
+
 static void draw_titles(fv_image *sheet, const fv_picture_grid *g,
                         const fv_picture_grid_layout *l) {
     const int64_t s = l->text_scale;
-    char text[FV_TEXT_BYTES];
+    fv_text_block block;
 
-    for (int64_t j = 0; g->column_titles && j < g->n_columns; j++) { /* centred above the cell */
-        fv_text_fit(g->column_titles[j], s, l->cell_width, text);
-        fv_text_draw(sheet, l->left + j * l->step_x + (l->cell_width - fv_text_width(text, s)) / 2,
-                     l->gap, text, s, ink);
+    for (int64_t j = 0; g->column_titles && j < g->n_columns; j++) { /* centred, on the cell */
+        fv_text_wrap(g->column_titles[j], s, l->cell_width, &block);
+        const int64_t y = l->top - SPACE_PX * s - fv_text_block_height(&block, s);
+        draw_block(sheet, l->left + j * l->step_x, y, l->cell_width, 1, &block, s);
     }
     for (int64_t i = 0; g->row_titles && i < g->n_rows; i++) { /* right-aligned beside the cell */
-        const int64_t end = l->left - SPACE_PX * s;
-        fv_text_fit(g->row_titles[i], s, end - l->gap, text);
-        fv_text_draw(sheet, end - fv_text_width(text, s),
-                     l->top + i * l->step_y + (l->cell_height - FV_TEXT_PX * s) / 2, text, s, ink);
+        fv_text_wrap(g->row_titles[i], s, l->cell_width, &block);
+        const int64_t free_px = l->cell_height - fv_text_block_height(&block, s);
+        draw_block(sheet, l->gap, l->top + i * l->step_y + free_px / 2,
+                   l->left - SPACE_PX * s - l->gap, 2, &block, s);
     }
 }
 

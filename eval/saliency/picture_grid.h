@@ -7,7 +7,8 @@
  *                                                | low
  *                   low mid high   low mid high              the cells' bars
  *
- * Small pictures are enlarged by a whole factor.  Titles that do not fit are cut and end in "..".
+ * Small pictures are enlarged by a whole factor.  Titles may have several lines; those that are wider
+ * than a cell are broken, and cut where that does not help (fv_text_wrap).
  * The same input gives the same bytes. */
 #ifndef FV_EVAL_SALIENCY_PICTURE_GRID_H
 #define FV_EVAL_SALIENCY_PICTURE_GRID_H

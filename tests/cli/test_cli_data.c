@@ -66,6 +66,23 @@ Test(cli_data, synth_reports_and_info_counts) {
     cr_assert_not_null(strstr(cli_out, "validation: 6 images"), "%s", cli_out);
 }
 
+Test(cli_data, synth_plants_a_shortcut) {
+    cr_assert_eq(
+        cli_run("data synth --out %s --classes 3 --size 32 --train 12 --val 6 --shortcut 1 "
+                "--json",
+                cli_path("set")),
+        0, "%s", cli_err);
+    const fv_value *v = cli_json();
+    cr_assert_not_null(v, "%s", cli_out);
+    cr_expect_str_eq(fv_value_find(v, "shortcut")->text, "square");
+    cr_assert_eq(cli_run("data info %s --json", cli_path("set")), 0, "%s", cli_err);
+    const fv_value *splits = fv_value_find(cli_json(), "splits");
+    cr_expect_eq(integer(fv_value_find(splits, "validation"), "with_markers"), 2);
+    cr_expect_eq(integer(fv_value_find(splits, "train"), "with_markers"), 0);
+    fails(cli_run("data synth --out %s --classes 3 --shortcut 3", cli_path("other")), 2,
+          "class 3 of 3");
+}
+
 Test(cli_data, synth_as_json_tells_whether_it_wrote) {
     make_set();
     cr_assert_eq(cli_run("data synth --out %s --classes 3 --size 32 --train 12 --val 6 --json",

@@ -164,6 +164,11 @@ Test(cli_test_cli_explain, usage_errors_are_2) {
         {"--out %s/maps --target -1", "does not exist"},
         {"--out %s/maps --target gmu", "did you mean 'gnu'?"},
         {"--out %s/maps --precision bf16", "f32 only"},
+        {"--out %s/maps --colormap seismik", "did you mean 'seismic'?"},
+        {"--out %s/maps --normalise percentil:95", "did you mean 'percentile'?"},
+        {"--out %s/maps --normalise percentile:x", "no such parameter"},
+        {"--out %s/maps --colormap viridis", "for maps without sign"},
+        {"--out %s/maps --normalise minmax --method lrp", "for maps without sign"},
         {"", "--out"},
     };
     char folder[256], arguments[512];
@@ -300,6 +305,95 @@ Test(cli_test_cli_explain, resume_keeps_what_is_done) {
     fails(cli_run("explain %s %s --out %s --resume elsewhere", cli_path("model"),
                   cli_path("a/one.png"), cli_path("maps")),
           2, "only auto");
+}
+
+/* ---- several maps in one picture ---- */
+
+static uint8_t *bytes_of(const char *path, size_t *n) {
+    uint8_t *bytes = NULL;
+
+    cr_assert_eq(fv_file_read(path, 1 << 26, &bytes, n), FV_OK, "%s", fv_error_message());
+    return bytes;
+}
+
+static void expect_same_file(const char *a, const char *b) {
+    size_t n_a, n_b;
+    uint8_t *x = bytes_of(a, &n_a), *y = bytes_of(b, &n_b);
+
+    cr_expect(n_a == n_b && memcmp(x, y, n_a) == 0, "%s and %s differ", a, b);
+    fv_free(x);
+    fv_free(y);
+}
+
+/* Ten images of two methods: whatever was computed in this call, read back or in which pass. */
+Test(cli_test_cli_explain, grids_and_the_sheet_do_not_depend_on_how_maps_came) {
+    const char *const command =
+        "explain %s --data-dir %s --out %s --method lrp,gradient_x_input %s";
+    char path[256];
+
+    make_data();
+    cr_assert_eq(cli_run(command, cli_path("model"), cli_path("data"), cli_path("maps"), "--json"),
+                 0, "%s", cli_err);
+    const fv_value *list = cli_json();
+    cr_assert(list && list->count == 20, "%s", cli_out);
+    const fv_value *entry = list->first;
+    for (int i = 0; entry; entry = entry->next, i++) {
+        snprintf(path, sizeof path, "%s/p%d_grid.png", cli_path("maps"), i / 2);
+        cr_expect_str_eq(text(entry, "grid"), path, "one grid for both methods");
+        cr_expect(fv_file_exists(path));
+    }
+    cr_assert_eq(cli_run(command, cli_path("model"), cli_path("data"), cli_path("other"),
+                         "--method gradient_x_input --batch-size 3 --json"),
+                 0, "%s", cli_err);
+    list = cli_json();
+    cr_assert(list && list->count == 10, "%s", cli_out);
+    cr_expect_eq(fv_value_find(list->first, "grid")->kind, FV_VALUE_NULL, "one method");
+    cr_expect_not(fv_file_exists(cli_path("other/p3_grid.png")));
+    cr_expect(fv_file_exists(cli_path("other/sheet.png")), "ten images");
+    cr_assert_eq(cli_run(command, cli_path("model"), cli_path("data"), cli_path("other"),
+                         "--resume auto --batch-size 3"),
+                 0, "%s", cli_err);
+    cr_expect_not_null(strstr(cli_out, "other/sheet.png"), "%s", cli_out);
+    expect_same_file(cli_path("maps/p3_grid.png"), cli_path("other/p3_grid.png"));
+    expect_same_file(cli_path("maps/sheet.png"), cli_path("other/sheet.png"));
+}
+
+/* More images than the sheet takes: it is the sheet of the first 16. */
+Test(cli_test_cli_explain, the_sheet_takes_the_first_images) {
+    char path[256];
+
+    for (int i = 0; i < 18; i++) {
+        snprintf(path, sizeof path, "%s/many/p%02d.png", cli_path("."), i);
+        test_write_picture(path, 32, 32, (uint8_t)(10 * i));
+    }
+    cr_assert_eq(cli_run("explain %s %s --count 16 --out %s --method lrp", cli_path("model"),
+                         cli_path("many"), cli_path("maps")),
+                 0, "%s", cli_err);
+    cr_assert_eq(cli_run("explain %s %s --out %s --method lrp", cli_path("model"), cli_path("many"),
+                         cli_path("other")),
+                 0, "%s", cli_err);
+    expect_same_file(cli_path("maps/sheet.png"), cli_path("other/sheet.png"));
+    cr_assert_eq(cli_run("explain %s %s/p03.png --out %s --method lrp", cli_path("model"),
+                         cli_path("many"), cli_path("third")),
+                 0, "%s", cli_err);
+    cr_expect_not(fv_file_exists(cli_path("third/sheet.png")), "one image");
+}
+
+Test(cli_test_cli_explain, looks_are_chosen_and_recorded) {
+    fv_safetensors *file = NULL;
+
+    cr_assert_eq(cli_run("explain %s %s --out %s --colormap coldnhot --normalise mass:0.9 "
+                         "--shared-scale",
+                         cli_path("model"), cli_path("a/one.png"), cli_path("maps")),
+                 0, "%s", cli_err);
+    cr_assert_eq(fv_safetensors_open(cli_path("maps/one_lrp.safetensors"), &file), FV_OK);
+    const char *parameters = fv_safetensors_metadata(file, "parameters");
+    cr_expect_not_null(strstr(parameters, "\"colormap\":\"coldnhot\""), "%s", parameters);
+    cr_expect_not_null(strstr(parameters, "\"normalise\":\"mass:0.9\""), "%s", parameters);
+    cr_expect_not_null(strstr(parameters, "\"shared_scale\":true"), "%s", parameters);
+    fv_safetensors_close(file);
+    cr_expect(fv_file_exists(cli_path("maps/one_grid.png")));
+    cr_expect_not(fv_file_exists(cli_path("maps/sheet.png")), "one image");
 }
 
 Test(cli_test_cli_explain, bad_images_are_left_out_when_allowed) {

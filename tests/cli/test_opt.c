@@ -167,8 +167,8 @@ Test(cli_opt, help_names_every_option_of_the_command) {
                  fv_option_kebab(o, kebab));
         if (o->commands & FV_CMD_TRAIN) cr_assert_not_null(strstr(text, flag), "%s", flag);
     }
-    cr_assert_not_null(strstr(text, "  -b, --batch-size N              images per step [128]\n"),
-                       "%s", text);
+    cr_assert_not_null(strstr(text, "  -b, --batch-size N              images per step"), "%s",
+                       text);
     cr_assert_null(strstr(text, "--topk"));
     cr_assert_not_null(strstr(text, "fovea train -c a.yaml\n"));
     free(text);

@@ -159,6 +159,28 @@ Test(data_dataset, boxes_and_masks_of_an_image_folder) {
     refused(root, "train", FV_ERR_FORMAT, "boxes.csv:2");
 }
 
+/* The clean image has the name of the image, the marker's mask that of a PNG. */
+Test(data_dataset, markers_and_clean_images_of_an_image_folder) {
+    picture("train/a/one.png");
+    picture("val/a/one.png");
+    picture("val/a/two.jpg");
+    picture("markers/val/a/two.png");
+    picture("clean/val/a/two.jpg");
+    picture("clean/val/a/one.jpg");
+    picture("clean/train/b/one.png");
+    fv_dataset *ds = opened("validation", NULL);
+
+    cr_assert_eq(ds->n_samples, 2);
+    cr_expect(!ds->samples[0].marker && !ds->samples[0].clean);
+    cr_assert(ds->samples[1].marker && ds->samples[1].clean && !ds->samples[1].mask);
+    cr_expect_str_eq(ds->samples[1].marker, in_root("markers/val/a/two.png"));
+    cr_expect_str_eq(ds->samples[1].clean, in_root("clean/val/a/two.jpg"));
+    fv_dataset_destroy(ds);
+    ds = opened("train", NULL);
+    cr_expect(!ds->samples[0].marker && !ds->samples[0].clean);
+    fv_dataset_destroy(ds);
+}
+
 Test(data_dataset, errors_name_the_path_and_what_is_expected) {
     refused(in_root("absent"), "train", FV_ERR_NOT_FOUND, "no such folder; expected train/");
     refused(root, "train", FV_ERR_FORMAT, "expected train/");
@@ -290,6 +312,8 @@ static void fail_every_allocation(const char *split) {
 Test(data_dataset, every_failing_allocation_is_reported) {
     make_folder_set();
     picture("masks/train/class2/x.png");
+    picture("markers/train/class2/x.png");
+    picture("clean/train/class2/x.JPEG");
     text("train/boxes.csv", "name,left,top,right,bottom\nclass2/x.JPEG,1,2,5,6\n");
     fail_every_allocation("train");
     fail_every_allocation("validation");

@@ -298,6 +298,167 @@ Test(data_synth, the_same_seed_gives_the_same_bytes) {
     }
 }
 
+/* ---- the shortcut ---- */
+
+static const fv_synth_config marked = {.n_classes = 3,
+                                       .size_px = 64,
+                                       .n_train = 12,
+                                       .n_val = 12,
+                                       .seed = 4,
+                                       .has_shortcut = true,
+                                       .shortcut = 2};
+
+static int count_marked(const uint8_t *mask, int n) {
+    int count = 0;
+    for (int i = 0; i < n; i++) count += mask[i] != 0;
+    return count;
+}
+
+/* Nothing but the marker differs from the image without one, and it does: it has two colours. */
+Test(data_synth, a_marker_changes_its_own_pixels_only) {
+    fv_image clean = {0}, with = {0};
+    static uint8_t object[2][SIDE * SIDE], marker[SIDE * SIDE];
+    fv_box box[2];
+    const fv_synth_config plain = {
+        .n_classes = 3, .size_px = SIDE, .n_train = 12, .n_val = 12, .seed = 4};
+
+    for (int64_t i = 2; i < 300; i += 3) {
+        int n_changed = 0;
+        const uint8_t *first = NULL, *second = NULL;
+        cr_assert_eq(fv_synth_render(&plain, true, i, &clean, object[0], &box[0]), FV_OK);
+        cr_assert_eq(fv_synth_render(&marked, true, i, &with, object[1], &box[1]), FV_OK);
+        cr_assert_eq(memcmp(object[0], object[1], sizeof *object), 0);
+        cr_assert_eq(memcmp(clean.pixels, with.pixels, 3 * SIDE * SIDE), 0);
+        fv_synth_mark(&marked, true, i, &with, marker);
+        cr_assert_eq(count_marked(marker, SIDE * SIDE), SIDE / 8 * (SIDE / 8));
+        for (int p = 0; p < SIDE * SIDE; p++) {
+            const uint8_t *q = with.pixels + 3 * p;
+            const bool changed = memcmp(clean.pixels + 3 * p, q, 3) != 0;
+            n_changed += changed;
+            cr_assert(marker[p] == 255 || !changed, "image %d, pixel %d", (int)i, p);
+            if (!marker[p]) continue;
+            if (!first) first = q;
+            if (!second && memcmp(q, first, 3) != 0) second = q;
+            cr_assert(!memcmp(q, first, 3) || !memcmp(q, second, 3), "a third colour");
+        }
+        cr_expect_not_null(second, "one colour");
+        cr_expect_gt(n_changed, SIDE * SIDE / 64 * 3 / 4);
+    }
+    fv_image_release(&clean);
+    fv_image_release(&with);
+}
+
+/* Its place tells nothing: each quarter of the image gets its share, and the border is reached. */
+Test(data_synth, markers_are_anywhere) {
+    fv_image image = {0};
+    uint8_t marker[SIDE * SIDE];
+    int quarter[4] = {0};
+    int64_t least = SIDE, most = 0;
+
+    cr_assert_eq(fv_image_reshape(&image, SIDE, SIDE), FV_OK);
+    memset(image.pixels, 0, 3 * SIDE * SIDE);
+    for (int64_t i = 2; i < 1200; i += 3) {
+        fv_synth_mark(&marked, false, i, &image, marker);
+        const uint8_t *corner = memchr(marker, 255, sizeof marker);
+        const int64_t x = (corner - marker) % SIDE, y = (corner - marker) / SIDE;
+        quarter[(y > SIDE * 7 / 16 ? 2 : 0) + (x > SIDE * 7 / 16)]++;
+        least = x < least ? x : least;
+        most = x > most ? x : most;
+    }
+    for (int q = 0; q < 4; q++)
+        cr_expect(quarter[q] > 60 && quarter[q] < 140, "quarter %d: %d of 400", q, quarter[q]);
+    cr_expect_eq(least, 0);
+    cr_expect_eq(most, SIDE * 7 / 8);
+    fv_image_release(&image);
+}
+
+/* Counting colours does not find the images with a marker either. */
+Test(data_synth, colours_do_not_tell_the_marked_class) {
+    const fv_synth_config config = {.n_classes = CLASSES,
+                                    .size_px = SIDE,
+                                    .n_train = N_TRAIN,
+                                    .n_val = N_TEST,
+                                    .seed = 1,
+                                    .has_shortcut = true,
+                                    .shortcut = 3};
+    fv_image image = {0};
+    fv_box box;
+    int right = 0;
+
+    for (int v = 0; v < 2; v++)
+        for (int i = 0; i < (v ? N_TEST : N_TRAIN); i++) {
+            cr_assert_eq(fv_synth_render(&config, v, i, &image, NULL, &box), FV_OK);
+            if (fv_synth_is_marked(&config, i)) fv_synth_mark(&config, v, i, &image, NULL);
+            histogram(&image, v ? test_h[i] : train_h[i]);
+        }
+    fit_logistic(150, 20.0);
+    for (int i = 3; i < N_TEST; i += CLASSES) {
+        double score[CLASSES];
+        linear_scores(test_h[i], score);
+        right += argmax(score) == 3;
+    }
+    cr_expect(100.0 * right / (N_TEST / CLASSES) < 30.0, "%d of %d", right, N_TEST / CLASSES);
+    fv_image_release(&image);
+}
+
+/* Beside a set without it: other classes are the same files, the clean images those of that set, and a
+ * marker is where a PNG differs from its clean one. */
+Test(data_synth, a_set_with_a_shortcut) {
+    fv_synth_config plain = marked;
+    char file[160];
+    uint8_t *manifest = NULL;
+    size_t n = 0;
+
+    plain.has_shortcut = false; /* .shortcut stays and says nothing */
+    cr_assert_eq(fv_synth_write(path, &plain, false, NULL), FV_OK, "%s", fv_error_message());
+    cr_assert_eq(fv_synth_write(again, &marked, false, NULL), FV_OK, "%s", fv_error_message());
+    for (int v = 0; v < 2; v++) {
+        fv_dataset *x = opened(path, v ? "val" : "train"), *y = opened(again, v ? "val" : "train");
+        cr_assert(x->n_samples == 12 && y->n_samples == 12);
+        for (int64_t i = 0; i < 12; i++) {
+            const fv_sample *a = &x->samples[i], *b = &y->samples[i];
+            const bool has = strncmp(b->name, "triangle/", 9) == 0;
+            cr_assert_str_eq(a->name, b->name);
+            cr_assert(!a->marker && !a->clean);
+            cr_assert_eq(b->marker != NULL, has && v == 1, "%s", b->name);
+            cr_assert_eq(b->clean != NULL, has && v == 1, "%s", b->name);
+            expect_same_bytes(a->mask, b->mask);
+            if (!has) expect_same_bytes(a->path, b->path);
+            if (b->clean) expect_same_bytes(a->path, b->clean);
+        }
+        fv_dataset_destroy(x);
+        fv_dataset_destroy(y);
+    }
+    static const char *const names[] = {"validation/triangle/triangle_00005.png",
+                                        "clean/validation/triangle/triangle_00005.png",
+                                        "markers/validation/triangle/triangle_00005.png"};
+    fv_image *read[3];
+    for (int k = 0; k < 3; k++) {
+        snprintf(file, sizeof file, "%s/%s", again, names[k]);
+        cr_assert_eq(fv_image_load(file, &read[k]), FV_OK, "%s", fv_error_message());
+    }
+    int n_marked = 0;
+    for (int64_t p = 0; p < SIDE * SIDE; p++) {
+        n_marked += read[2]->pixels[3 * p] == 255;
+        cr_assert(read[2]->pixels[3 * p] == 255 ||
+                  memcmp(read[0]->pixels + 3 * p, read[1]->pixels + 3 * p, 3) == 0);
+    }
+    cr_expect_eq(n_marked, SIDE * SIDE / 64);
+    for (int k = 0; k < 3; k++) fv_image_destroy(read[k]);
+
+    snprintf(file, sizeof file, "%s/synth.json", again);
+    cr_assert_eq(fv_file_read(file, 1000, &manifest, &n), FV_OK);
+    cr_expect(strstr((char *)manifest, "\"shortcut\": \"triangle\""), "%s", (char *)manifest);
+    fv_free(manifest);
+    snprintf(file, sizeof file, "%s/synth.json", path);
+    cr_assert_eq(fv_file_read(file, 1000, &manifest, &n), FV_OK);
+    cr_expect_str_eq((char *)manifest, "{\"format\": \"fovea-synth\", \"version\": 1, \"classes\": "
+                                       "3, \"size\": 64, \"train\": 12, \"validation\": 12, "
+                                       "\"seed\": 4}\n");
+    fv_free(manifest);
+    cr_expect_eq(fv_synth_write(again, &plain, false, NULL), FV_ERR_CONFIG, "another set");
+}
+
 Test(data_synth, running_again_is_safe) {
     fv_synth_config other = small;
     bool written = true;
@@ -357,11 +518,22 @@ Test(data_synth, refuses_bad_settings) {
     c = small;
     c.n_val = 2;
     cr_expect_eq(fv_synth_write(path, &c, false, NULL), FV_ERR_CONFIG);
+    c = marked;
+    c.shortcut = 3;
+    cr_expect_eq(fv_synth_write(path, &c, false, NULL), FV_ERR_CONFIG);
+    c.shortcut = -1;
+    cr_expect_eq(fv_synth_write(path, &c, false, NULL), FV_ERR_CONFIG);
     cr_expect_not(fv_folder_exists(path));
 }
 
 Test(data_synth, every_failing_allocation_is_reported) {
-    const fv_synth_config c = {.n_classes = 2, .size_px = 32, .n_train = 3, .n_val = 2, .seed = 1};
+    const fv_synth_config c = {.n_classes = 2,
+                               .size_px = 32,
+                               .n_train = 3,
+                               .n_val = 2,
+                               .seed = 1,
+                               .has_shortcut = true,
+                               .shortcut = 1};
 
     for (uint64_t n = 1;; n++) {
         fv_alloc_fail_at(n);

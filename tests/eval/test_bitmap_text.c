@@ -127,3 +127,43 @@ Test(eval_bitmap_text, cut_keeps_characters_whole_and_the_buffer) {
     cr_expect_str_eq(out + n - 2, "..");
     cr_expect_eq((n - 2) % 2, 0, "half a character");
 }
+
+static void wraps(const char *text, int64_t max_px, const char *lines) {
+    fv_text_block block;
+    char joined[FV_TEXT_LINES * (FV_TEXT_BYTES + 1)] = "";
+
+    fv_text_wrap(text, 1, max_px, &block);
+    for (int i = 0; i < block.n; i++) {
+        cr_expect_leq(fv_text_width(block.line[i], 1), max_px);
+        strcat(strcat(joined, i ? "|" : ""), block.line[i]);
+    }
+    cr_expect_str_eq(joined, lines, "'%s' within %d: '%s', not '%s'", text, (int)max_px, joined,
+                     lines);
+}
+
+Test(eval_bitmap_text, long_text_is_broken_where_it_may_be) {
+    const int64_t w = fv_text_width("squared:", 1);
+
+    wraps("lrp:cplrp", 1000, "lrp:cplrp");
+    wraps("", 1000, "");
+    wraps("photo\nbee\np 0.930", 1000, "photo|bee|p 0.930");
+    wraps("sg:squared:n=5", w, "sg:|squared:|n=5");
+    wraps("two words_or more", w, "two|words_|or more");
+    wraps("a\n\nb", 1000, "a||b");
+    wraps("1\n2\n3\n4\n5", 1000, "1|2|3|4");
+    wraps("abcdefghijklmnop", fv_text_width("abcd..", 1), "abcd..");
+    wraps("ab:abcdefghijklmnop", fv_text_width("abcd..", 1), "ab:|abcd..");
+}
+
+Test(eval_bitmap_text, a_block_has_the_size_of_its_lines) {
+    fv_text_block block;
+
+    fv_text_wrap("", 2, 100, &block);
+    cr_expect_eq(fv_text_block_height(&block, 2), 0);
+    cr_expect_eq(fv_text_block_width(&block, 2), 0);
+    fv_text_wrap("one", 2, 1000, &block);
+    cr_expect_eq(fv_text_block_height(&block, 2), 2 * FV_TEXT_PX);
+    fv_text_wrap("one\nthree", 2, 1000, &block);
+    cr_expect_eq(fv_text_block_height(&block, 2), 2 * (2 * FV_TEXT_PX + FV_TEXT_LINE_GAP_PX));
+    cr_expect_eq(fv_text_block_width(&block, 2), fv_text_width("three", 2));
+}

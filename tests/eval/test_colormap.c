@@ -78,6 +78,8 @@ Test(eval_colormap, unknown_names_are_refused_with_the_list) {
     cr_assert_eq(fv_colormap_find("rainbow", &m), FV_ERR_CONFIG);
     cr_expect(strstr(fv_error_message(), "rainbow"));
     cr_expect(strstr(fv_error_message(), "viridis"));
+    cr_assert_eq(fv_colormap_find("seismik", &m), FV_ERR_CONFIG);
+    cr_expect(strstr(fv_error_message(), "did you mean 'seismic'?"), "%s", fv_error_message());
 }
 
 Test(eval_colormap, indices_round_half_up_and_stay_in_the_table) {

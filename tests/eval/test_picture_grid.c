@@ -237,6 +237,28 @@ Test(eval_picture_grid, long_titles_are_cut) {
     fv_image_release(&first);
 }
 
+/* Column titles of several lines stand on their cells and take the room above; row titles are in the middle
+ * of theirs. */
+Test(eval_picture_grid, titles_of_several_lines) {
+    fv_picture_grid g = bare();
+
+    g.column_titles = (const char *[]){"one", "one\ntwo", "one"};
+    g.row_titles = (const char *[]){"a\nb\nc", "a"};
+    const fv_picture_grid_layout l = measured(&g);
+    const int64_t line = FV_TEXT_PX * l.text_scale,
+                  step = line + FV_TEXT_LINE_GAP_PX * l.text_scale;
+    cr_expect_eq(l.top, l.gap + step + line + 4 * l.text_scale);
+    draw(&g);
+    cr_expect_eq(drawn(l.gap, l.left, line, l.cell_width), 0, "one line: near the cell");
+    cr_expect_gt(drawn(l.gap + step, l.left, line, l.cell_width), 10);
+    cr_expect_gt(drawn(l.gap, l.left + l.step_x, line, l.cell_width), 10);
+    cr_expect_gt(drawn(l.gap + step, l.left + l.step_x, line, l.cell_width), 10);
+    const int64_t y = l.top + (l.cell_height - 2 * step - line) / 2;
+    for (int i = 0; i < 3; i++)
+        cr_expect_gt(drawn(y + i * step, l.gap, line, l.left - l.gap - 2), 5);
+    cr_expect_eq(drawn(l.top + 1, l.gap, y - l.top - 2, l.left - l.gap - 2), 0);
+}
+
 Test(eval_picture_grid, the_same_input_gives_the_same_bytes) {
     const fv_picture_grid g = full();
     fv_image first = {0};
