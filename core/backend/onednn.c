@@ -5,6 +5,7 @@
  * with one channel per group, at a twentieth of the speed. */
 #include "core/alloc.h"
 #include "core/backend/depthwise.h"
+#include "core/backend/gemm_panels.h"
 #include "core/backend/plan_table.h"
 #include "core/backend/primitive.h"
 #include "core/parallel.h"
@@ -17,7 +18,7 @@
 struct fv_gemm_plan {
     fv_plan_node node;
     fv_gemm desc;
-    fv_primitive *primitive;
+    fv_primitive *primitive; /* NULL: fv_gemm_panels_run */
 };
 
 struct fv_conv_plan {
@@ -42,15 +43,15 @@ static fv_status gemm_create(const fv_gemm *key, fv_gemm_plan **out) {
     if (!plan) return FV_ERR_NOMEM;
     plan->desc = *key;
     plan->node.key = &plan->desc;
+    *out = plan;
+    if (fv_gemm_panels_supports(key)) return FV_OK;
     omp_set_num_threads(1);
     const fv_status status = fv_primitive_gemm(key, &plan->primitive);
     omp_set_num_threads(limit);
-    if (status != FV_OK) {
-        fv_free(plan);
-        return status;
-    }
-    *out = plan;
-    return FV_OK;
+    if (status == FV_OK) return FV_OK;
+    fv_free(plan);
+    *out = NULL;
+    return status;
 }
 
 static void gemm_destroy(fv_plan_node *node) {
@@ -74,7 +75,7 @@ static fv_status gemm_find(const fv_gemm *desc, const fv_gemm_plan **out) {
             atomic_fetch_add(&created, 1);
         }
     }
-    if (status == FV_OK) status = fv_primitive_equip(plan->primitive);
+    if (status == FV_OK && plan->primitive) status = fv_primitive_equip(plan->primitive);
     pthread_mutex_unlock(&lock);
     if (status == FV_OK) *out = plan;
     return status;
@@ -82,11 +83,13 @@ static fv_status gemm_find(const fv_gemm *desc, const fv_gemm_plan **out) {
 
 static fv_status gemm_run(const fv_gemm_plan *plan, const void *a, const void *b, const float *bias,
                           void *c) {
-    return fv_primitive_run(plan->primitive, a, b, bias, c);
+    if (plan->primitive) return fv_primitive_run(plan->primitive, a, b, bias, c);
+    fv_gemm_panels_run(&plan->desc, a, b, bias, c);
+    return FV_OK;
 }
 
 static const char *gemm_implementation(const fv_gemm_plan *plan) {
-    return fv_primitive_implementation(plan->primitive);
+    return plan->primitive ? fv_primitive_implementation(plan->primitive) : "fovea:panels";
 }
 
 /* ---- convolutions ---- */

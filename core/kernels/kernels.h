@@ -131,6 +131,7 @@ void fv_kernels_init_map_c(fv_kernels *table);
 void fv_kernels_init_map_avx512(fv_kernels *table);
 /* Small products. */
 void fv_kernels_init_product_c(fv_kernels *table);
+void fv_kernels_init_product_avx2(fv_kernels *table);
 void fv_kernels_init_product_avx512(fv_kernels *table);
 
 #endif
