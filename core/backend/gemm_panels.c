@@ -7,11 +7,6 @@
 #define WIDTH  16  /* columns of a panel of op(B): what the kernel's tiles take at once */
 #define HEIGHT 256 /* rows of it: 16 KiB stay in the first cache while the rows of A go by */
 
-bool fv_gemm_panels_supports(const fv_gemm *desc) {
-    const unsigned cpu = fv_cpu_flags();
-    return desc->apart && desc->ab == FV_F32 && (cpu & FV_CPU_AVX2) && !(cpu & FV_CPU_AVX512);
-}
-
 /* alpha op(B)[k0 .. k0+height, j .. j+width], rows WIDTH apart. */
 static void pack(const fv_gemm *g, const float *b, int64_t k0, int64_t height, int64_t j,
                  int64_t width, float *panel) {

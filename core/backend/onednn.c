@@ -35,6 +35,11 @@ static int bf16_state; /* 0 unknown, 1 yes, -1 no */
 
 /* ---- matrix products ---- */
 
+/* Batch-reduced products, e.g. "brg:avx512_core", sum up every row alike. */
+static bool keeps_apart(const fv_primitive *p) {
+    return strncmp(fv_primitive_implementation(p), "brg", 3) == 0;
+}
+
 static fv_status gemm_create(const fv_gemm *key, fv_gemm_plan **out) {
     const int limit = omp_get_max_threads();
     fv_gemm_plan *plan = fv_calloc(1, sizeof *plan);
@@ -43,15 +48,19 @@ static fv_status gemm_create(const fv_gemm *key, fv_gemm_plan **out) {
     if (!plan) return FV_ERR_NOMEM;
     plan->desc = *key;
     plan->node.key = &plan->desc;
-    *out = plan;
-    if (fv_gemm_panels_supports(key)) return FV_OK;
     omp_set_num_threads(1);
     const fv_status status = fv_primitive_gemm(key, &plan->primitive);
     omp_set_num_threads(limit);
-    if (status == FV_OK) return FV_OK;
-    fv_free(plan);
-    *out = NULL;
-    return status;
+    if (status != FV_OK) {
+        fv_free(plan);
+        return status;
+    }
+    if (key->apart && key->ab == FV_F32 && !keeps_apart(plan->primitive)) {
+        fv_primitive_destroy(plan->primitive);
+        plan->primitive = NULL;
+    }
+    *out = plan;
+    return FV_OK;
 }
 
 static void gemm_destroy(fv_plan_node *node) {
