@@ -10,13 +10,13 @@
 
 static inline __attribute__((always_inline)) __m256 get(const float *p, const bool masked,
                                                         __m256i last) {
-    return masked ? load(last, p) : _mm256_loadu_ps(p);
+    return masked ? _mm256_maskload_ps(p, last) : _mm256_loadu_ps(p);
 }
 
 static inline __attribute__((always_inline)) void put(float *p, const bool masked, __m256i last,
                                                       __m256 v) {
     if (masked)
-        store(p, last, v);
+        _mm256_maskstore_ps(p, last, v);
     else
         _mm256_storeu_ps(p, v);
 }
@@ -108,12 +108,11 @@ static void transpose(int64_t rows, int64_t columns, const float *x, int64_t ldx
 
     for (int64_t i = 0; i < rows; i += LANES)
         for (int64_t j = 0; j < columns; j += LANES) {
-            const __m256i wide = lanes(columns, j), tall = lanes(rows, i);
             for (int r = 0; r < LANES; r++)
-                in[r] = i + r < rows ? load(wide, x + (i + r) * ldx + j) : _mm256_setzero_ps();
+                in[r] = i + r < rows ? load(columns, j, x + (i + r) * ldx) : _mm256_setzero_ps();
             transpose_block(in, out);
             for (int r = 0; r < LANES && j + r < columns; r++)
-                store(y + (j + r) * ldy + i, tall, out[r]);
+                store(rows, i, y + (j + r) * ldy, out[r]);
         }
 }
 
