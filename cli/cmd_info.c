@@ -25,7 +25,7 @@ static fv_status gemm_name(fv_dtype dtype, bool trans_a, const char **out) {
     desc.k = trans_a ? 1576 : 384;
     desc.n = trans_a ? 384 : 1152;
     desc.trans_a = trans_a;
-    desc.trans_b = !trans_a;
+    desc.trans_b = desc.apart = !trans_a;
     desc.lda = trans_a ? desc.m : desc.k;
     desc.ldb = trans_a ? desc.n : desc.k;
     desc.ldc = desc.n;

@@ -16,11 +16,14 @@
  * Element (i,p) of op(A) is at a[i*lda + p], or a[p*lda + i] when trans_a; (p,j) of op(B) at
  * b[p*ldb + j], or b[j*ldb + p] when trans_b; C has rows of ldc elements.  A and B share dtype ab
  * (f32 or bf16), C is f32 or bf16 (accumulate: f32 only), bias f32.  Products of bf16 accumulate in
- * f32.  Zero-initialise before filling: equal descriptors must have equal bytes. */
+ * f32.  Rows that are apart do not see each other: the bits of a row of C depend on its row of op(A)
+ * and on what B, n and k are, but neither on m nor on the row's place.  Zero-initialise before filling:
+ * equal descriptors must have equal bytes. */
 typedef struct fv_gemm {
     int64_t m, n, k, lda, ldb, ldc;
     float alpha; /* 0 stands for 1 */
     int32_t trans_a, trans_b, accumulate, bias;
+    int32_t apart; /* rows belong to samples that must not know each other; not with trans_a */
     fv_dtype ab, c;
 } fv_gemm;
 

@@ -5,6 +5,7 @@
  * with one channel per group, at a twentieth of the speed. */
 #include "core/alloc.h"
 #include "core/backend/depthwise.h"
+#include "core/backend/gemm_panels.h"
 #include "core/backend/plan_table.h"
 #include "core/backend/primitive.h"
 #include "core/parallel.h"
@@ -17,7 +18,7 @@
 struct fv_gemm_plan {
     fv_plan_node node;
     fv_gemm desc;
-    fv_primitive *primitive;
+    fv_primitive *primitive; /* NULL: fv_gemm_panels_run */
 };
 
 struct fv_conv_plan {
@@ -34,6 +35,11 @@ static int bf16_state; /* 0 unknown, 1 yes, -1 no */
 
 /* ---- matrix products ---- */
 
+/* Batch-reduced products, e.g. "brg:avx512_core", sum up every row alike. */
+static bool keeps_apart(const fv_primitive *p) {
+    return strncmp(fv_primitive_implementation(p), "brg", 3) == 0;
+}
+
 static fv_status gemm_create(const fv_gemm *key, fv_gemm_plan **out) {
     const int limit = omp_get_max_threads();
     fv_gemm_plan *plan = fv_calloc(1, sizeof *plan);
@@ -48,6 +54,10 @@ static fv_status gemm_create(const fv_gemm *key, fv_gemm_plan **out) {
     if (status != FV_OK) {
         fv_free(plan);
         return status;
+    }
+    if (key->apart && key->ab == FV_F32 && !keeps_apart(plan->primitive)) {
+        fv_primitive_destroy(plan->primitive);
+        plan->primitive = NULL;
     }
     *out = plan;
     return FV_OK;
@@ -74,7 +84,7 @@ static fv_status gemm_find(const fv_gemm *desc, const fv_gemm_plan **out) {
             atomic_fetch_add(&created, 1);
         }
     }
-    if (status == FV_OK) status = fv_primitive_equip(plan->primitive);
+    if (status == FV_OK && plan->primitive) status = fv_primitive_equip(plan->primitive);
     pthread_mutex_unlock(&lock);
     if (status == FV_OK) *out = plan;
     return status;
@@ -82,11 +92,13 @@ static fv_status gemm_find(const fv_gemm *desc, const fv_gemm_plan **out) {
 
 static fv_status gemm_run(const fv_gemm_plan *plan, const void *a, const void *b, const float *bias,
                           void *c) {
-    return fv_primitive_run(plan->primitive, a, b, bias, c);
+    if (plan->primitive) return fv_primitive_run(plan->primitive, a, b, bias, c);
+    fv_gemm_panels_run(&plan->desc, a, b, bias, c);
+    return FV_OK;
 }
 
 static const char *gemm_implementation(const fv_gemm_plan *plan) {
-    return fv_primitive_implementation(plan->primitive);
+    return plan->primitive ? fv_primitive_implementation(plan->primitive) : "fovea:panels";
 }
 
 /* ---- convolutions ---- */

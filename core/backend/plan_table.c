@@ -18,6 +18,8 @@ static fv_status check_gemm(const fv_gemm *g) {
                        fv_dtype_name(g->c));
     if (g->ab == FV_F32 && g->c == FV_BF16)
         return FV_FAIL(FV_ERR_UNSUPPORTED, "gemm: F32 inputs with a BF16 result");
+    if (g->apart && g->trans_a)
+        return FV_FAIL(FV_ERR_UNSUPPORTED, "gemm: rows apart of a transposed matrix");
     if (g->accumulate && g->c != FV_F32)
         return FV_FAIL(FV_ERR_UNSUPPORTED, "gemm: accumulating into %s", fv_dtype_name(g->c));
     return FV_OK;
@@ -37,6 +39,7 @@ fv_status fv_gemm_normalise(const fv_gemm *desc, fv_gemm *out) {
     out->trans_b = desc->trans_b != 0;
     out->accumulate = desc->accumulate != 0;
     out->bias = desc->bias != 0;
+    out->apart = desc->apart != 0;
     out->ab = desc->ab;
     out->c = desc->c;
     return FV_OK;

@@ -107,6 +107,7 @@ const char *fv_cpu_model(void) {
 
 static void select_kernels(void) {
     fv_kernels_init_c(&table);
+    if (fv_cpu_flags() & FV_CPU_AVX2) fv_kernels_init_avx2(&table);
     if (fv_cpu_flags() & FV_CPU_AVX512) fv_kernels_init_avx512(&table);
 }
 

@@ -125,12 +125,15 @@ const fv_kernels *fv_kernel(void);
 
 /* Fill or overwrite entries; for fv_kernel and the test that compares instruction sets. */
 void fv_kernels_init_c(fv_kernels *table);
+void fv_kernels_init_avx2(fv_kernels *table);
 void fv_kernels_init_avx512(fv_kernels *table);
 /* Their parts for convolutional networks. */
 void fv_kernels_init_map_c(fv_kernels *table);
+void fv_kernels_init_map_avx2(fv_kernels *table);
 void fv_kernels_init_map_avx512(fv_kernels *table);
 /* Small products. */
 void fv_kernels_init_product_c(fv_kernels *table);
+void fv_kernels_init_product_avx2(fv_kernels *table);
 void fv_kernels_init_product_avx512(fv_kernels *table);
 
 #endif

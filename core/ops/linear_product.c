@@ -118,7 +118,7 @@ fv_status fv_linear_product(const fv_var *y, void *out, fv_dtype out_dtype,
     t.desc.n = O;
     t.desc.k = t.desc.lda = t.desc.ldb = I;
     t.desc.ldc = O;
-    t.desc.trans_b = 1;
+    t.desc.apart = t.desc.trans_b = 1;
     t.desc.bias = b != NULL;
     t.desc.ab = x->dtype;
     t.desc.c = out_dtype;
@@ -281,6 +281,7 @@ static fv_status find_input(const fv_var *y, const void *dz, fv_grad dx[], backw
     p->desc.n = p->desc.ldb = p->desc.ldc = fv_shape_last(&x->shape);
     p->desc.k = p->desc.lda = y->in[1]->shape.dim[0];
     p->desc.accumulate = dx[0].add;
+    p->desc.apart = 1;
     p->desc.ab = x->dtype;
     p->desc.c = dx[0].dtype;
     FV_TRY(fv_weight_data(y->in[1], x->dtype, &p->b));

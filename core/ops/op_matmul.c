@@ -7,6 +7,7 @@
 #include "core/ops/op_list.h"
 #include "core/ops/row.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -133,17 +134,26 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
     return vjp(y, dy->data, dx, 1.0f);
 }
 
-/* s = R / (share z +- eps), the stabiliser's part to the ledger; share counts the live factors. */
+/* s = R / (share z +- eps), the stabiliser's part to the ledger; share counts the live factors.  Where z
+ * is close to 0, s is so large that f32 sums over it lose the rest of the relevance, and the rounding of z
+ * itself counts: an s beyond FAR times the sample's mean is left 0, for add_far. */
+#define FAR 16.0
+
 static void divide(const fv_var *y, const float *r, float share, const fv_rule *rule, float *s) {
     const int64_t B = y->shape.dim[0], n = B ? fv_shape_numel(&y->shape) / B : 0;
     const float *z = y->data;
 
     for (int64_t b = 0; b < B; b++) {
-        double eps = 0.0;
+        double eps = 0.0, size = 0.0;
         for (int64_t i = b * n; i < (b + 1) * n; i++) {
-            const float d = fv_stab(share * z[i], rule->epsilon);
-            s[i] = r[i] / d;
-            eps += (double)s[i] * ((double)d - (double)share * (double)z[i]);
+            s[i] = r[i] / fv_stab(share * z[i], rule->epsilon);
+            size += fabs((double)s[i]);
+        }
+        const double most = FAR * size / (double)n;
+        for (int64_t i = b * n; i < (b + 1) * n; i++) {
+            const double d = (double)fv_stab(share * z[i], rule->epsilon);
+            if (fabs((double)s[i]) > most) s[i] = 0.0f;
+            eps += (double)s[i] * (d - (double)share * (double)z[i]);
         }
         fv_ledger_add(rule->ledger, FV_SINK_EPS, b, eps);
     }
@@ -152,6 +162,49 @@ static void divide(const fv_var *y, const float *r, float share, const fv_rule *
 static void times(const fv_var *x, float *rx) {
     const float *v = x->data;
     for (int64_t i = 0; rx && i < fv_shape_numel(&x->shape); i++) rx[i] *= v[i];
+}
+
+/* One row of op(A) and column of op(B): their elements are a_step and b_step apart. */
+typedef struct pair {
+    const float *a, *b;
+    float *ra, *rb; /* relevance of either; NULL: takes none */
+    int64_t K, a_step, b_step;
+} pair;
+
+/* Relevance r of one element by products in double; what the stabiliser takes. */
+static double add_element(const pair *p, double r, double share, double epsilon) {
+    double z = 0.0;
+
+    for (int64_t k = 0; k < p->K; k++)
+        z += (double)p->a[k * p->a_step] * (double)p->b[k * p->b_step];
+    const double take = z < 0.0 ? -epsilon : epsilon, s = r / (share * z + take);
+    for (int64_t k = 0; k < p->K; k++) {
+        const int64_t i = k * p->a_step, j = k * p->b_step;
+        const double part = (double)p->a[i] * (double)p->b[j] * s;
+        if (p->ra) p->ra[i] = (float)((double)p->ra[i] + part);
+        if (p->rb) p->rb[j] = (float)((double)p->rb[j] + part);
+    }
+    return s * take;
+}
+
+/* The elements that divide left out: s is 0, and R is not. */
+static void add_far(const fv_var *y, const float *r, const float *s, float share,
+                    const fv_rule *rule, const fv_grad rx[]) {
+    const sizes d = sizes_of(y);
+    const float *a = y->in[0]->data, *b = y->in[1]->data;
+    const bool tn = is_tn(y), nt = is_nt(y);
+    float *ra = rx[0].data, *rb = rx[1].data;
+
+    for (int64_t i = 0; i < d.batch * d.N * d.M; i++) {
+        if (s[i] < 0.0f || s[i] > 0.0f || !(r[i] < 0.0f || r[i] > 0.0f)) continue;
+        const int64_t matrix = i / (d.N * d.M), n = i / d.M % d.N, m = i % d.M;
+        const int64_t at_a = matrix * d.N * d.K + (tn ? n : n * d.K);
+        const int64_t at_b = matrix * d.K * d.M + (nt ? m * d.K : m);
+        const pair p = {a + at_a, b + at_b,     ra ? ra + at_a : NULL, rb ? rb + at_b : NULL,
+                        d.K,      tn ? d.N : 1, nt ? 1 : d.M};
+        const double eps = add_element(&p, (double)r[i], (double)share, (double)rule->epsilon);
+        fv_ledger_add(rule->ledger, FV_SINK_EPS, matrix / (d.batch / y->shape.dim[0]), eps);
+    }
 }
 
 /* The factor that is a matrix of attention: a of A v, a softmax as b of q A^T; -1 in q k^T and k^T v. */
@@ -167,18 +220,19 @@ static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                            const fv_rule *rule) {
     const int fixed = rule->constant_attention ? attention_factor(y) : -1;
     const bool is_r = ry->kind == FV_SIGNAL_R;
-    const float *signal = ry->data;
+    const float share = fixed >= 0 ? 1.0f : 2.0f;
+    float *s = NULL;
     fv_grad dx[2] = {{.data = rx[0].data, .dtype = FV_F32}, {.data = rx[1].data, .dtype = FV_F32}};
 
     if (fixed >= 0) dx[fixed].data = NULL;
     if (is_r) {
-        float *s = fv_tape_scratch(y->tape, fv_shape_numel(&y->shape));
+        s = fv_tape_scratch(y->tape, fv_shape_numel(&y->shape));
         if (!s) return FV_ERR_NOMEM;
-        divide(y, ry->data, fixed >= 0 ? 1.0f : 2.0f, rule, s);
-        signal = s;
+        divide(y, ry->data, share, rule, s);
     }
-    FV_TRY(vjp(y, signal, dx, fixed >= 0 || is_r ? 1.0f : 0.5f));
+    FV_TRY(vjp(y, is_r ? s : ry->data, dx, fixed >= 0 || is_r ? 1.0f : 0.5f));
     for (int i = 0; is_r && i < 2; i++) times(y->in[i], dx[i].data);
+    if (is_r) add_far(y, ry->data, s, share, rule, dx);
     if (fixed >= 0 && rx[fixed].data)
         memset(rx[fixed].data, 0, (size_t)fv_shape_numel(&y->in[fixed]->shape) * sizeof(float));
     return FV_OK;

@@ -116,6 +116,7 @@ static fv_gemm random_gemm(fv_dtype ab) {
 
     g.trans_a = (int32_t)draw(2);
     g.trans_b = (int32_t)draw(2);
+    g.apart = !g.trans_a && draw(2);
     g.c = ab == FV_BF16 && draw(2) ? FV_BF16 : FV_F32;
     g.accumulate = g.c == FV_F32 && draw(2);
     g.bias = (int32_t)draw(2);
@@ -146,6 +147,64 @@ Test(core_backend, onednn_bf16) {
     fv_backend_dnnl.release();
 }
 
+/* Rows first .. first + rows - 1 of p alone; out is rows x ldc. */
+static void run_rows(const fv_backend_table *backend, const product *p, int64_t first, int64_t rows,
+                     float *out) {
+    const fv_gemm_plan *plan;
+    fv_gemm g = p->g;
+
+    g.m = rows;
+    memcpy(out, (float *)p->before.data + first * g.ldc, (size_t)(rows * g.ldc) * sizeof(float));
+    cr_assert_eq(backend->gemm_find(&g, &plan), FV_OK, "%s", fv_error_message());
+    cr_assert_eq(backend->gemm_run(plan, (float *)p->a.data + first * g.lda, p->b.data,
+                                   g.bias ? p->bias.data : NULL, out),
+                 FV_OK);
+}
+
+/* Rows that are apart have the same bits together, in pieces and one by one. */
+static void check_apart(const fv_backend_table *backend, const fv_gemm *g) {
+    static const int64_t sizes[] = {1, 2, 3, 5, 6, 8, 17, 48, 65, 98};
+    product p = make_product(g);
+    float *whole = fv_alloc((size_t)(g->m * g->ldc), sizeof *whole);
+    float *part = fv_alloc((size_t)(g->m * g->ldc), sizeof *part);
+
+    cr_assert(whole && part);
+    run_rows(backend, &p, 0, g->m, whole);
+    for (int64_t first = 0, n; first < g->m; first += n) {
+        n = sizes[draw(10)];
+        if (n > g->m - first) n = g->m - first;
+        run_rows(backend, &p, first, n, part);
+        cr_assert_eq(memcmp(part, whole + first * g->ldc, (size_t)(n * g->ldc) * sizeof *part), 0,
+                     "%s: rows %d to %d of %dx%dx%d t%d bias %d add %d", backend->name, (int)first,
+                     (int)(first + n), (int)g->m, (int)g->n, (int)g->k, g->trans_b, g->bias,
+                     g->accumulate);
+    }
+    fv_free(whole);
+    fv_free(part);
+    free_product(&p);
+}
+
+Test(core_backend, rows_apart_do_not_see_each_other) {
+    const fv_backend_table *tables[] = {&fv_backend_ref, &fv_backend_dnnl};
+    static const int64_t widths[] = {1, 5, 16, 24, 40, 100}, depths[] = {1, 8, 33, 64, 300, 700};
+
+    for (int t = 0; t < 2; t++) {
+        draws = 0;
+        for (int i = 0; i < 60; i++) {
+            fv_gemm g = {.m = 196, .n = widths[i % 6], .k = depths[draw(6)], .apart = 1};
+            g.trans_b = (int32_t)draw(2);
+            g.bias = (int32_t)draw(2);
+            g.accumulate = (int32_t)draw(2);
+            g.alpha = draw(2) ? 0.3f : 1.0f;
+            g.lda = g.k;
+            g.ldb = g.trans_b ? g.k : g.n;
+            g.ldc = g.n;
+            check_apart(tables[t], &g);
+        }
+        tables[t]->release();
+    }
+}
+
 static void set_avx2(void) { setenv("FOVEA_CPU", "avx2", 1); }
 static void set_c(void) { setenv("FOVEA_CPU", "c", 1); }
 
@@ -163,6 +222,7 @@ Test(core_backend, fovea_cpu_chooses_the_backend, .init = set_c) {
 }
 
 Test(core_backend, onednn_is_the_default) {
+    if (strcmp(fv_cpu_limit(), "c") == 0) cr_skip_test("FOVEA_CPU asks for the reference");
     cr_assert_eq(fv_backend(), &fv_backend_dnnl);
     cr_assert_eq(strncmp(fv_backend()->name, "onednn ", 7), 0);
     cr_assert(fv_backend()->supports(FV_F32));
@@ -189,6 +249,9 @@ Test(core_backend, bad_descriptors_are_refused) {
         g.ab = FV_I32;
         cr_assert_eq(tables[t]->gemm_find(&g, &plan), FV_ERR_UNSUPPORTED);
         g = good;
+        g.apart = g.trans_a = 1;
+        cr_assert_eq(tables[t]->gemm_find(&g, &plan), FV_ERR_UNSUPPORTED);
+        g = good;
         g.ab = g.c = FV_BF16;
         g.accumulate = 1;
         cr_assert_eq(tables[t]->gemm_find(&g, &plan), FV_ERR_UNSUPPORTED);
@@ -205,7 +268,7 @@ Test(core_backend, a_shape_is_planned_once) {
         memset(&again, 0xff, sizeof again); /* padding bytes differ */
         g.m = g.n = g.k = g.lda = g.ldb = g.ldc = 32;
         again.m = again.n = again.k = again.lda = again.ldb = again.ldc = 32;
-        again.trans_a = again.trans_b = again.accumulate = again.bias = 0;
+        again.trans_a = again.trans_b = again.accumulate = again.bias = again.apart = 0;
         again.ab = again.c = FV_F32;
         again.alpha = 1.0f; /* what 0 stands for */
 

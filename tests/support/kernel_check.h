@@ -15,13 +15,14 @@
 #define PAD   20 /* beyond n: NaN in inputs, a mark in outputs */
 #define MARK  12345.0f
 
-static fv_kernels tables[2];
+static fv_kernels tables[3];
 static int n_tables;
 
 /* Before each test. */
 static inline void kernel_check_start(void) {
     fv_kernels_init_c(&tables[0]);
     n_tables = 1;
+    if (fv_cpu_flags() & FV_CPU_AVX2) fv_kernels_init_avx2(&tables[n_tables++]);
     if (fv_cpu_flags() & FV_CPU_AVX512) fv_kernels_init_avx512(&tables[n_tables++]);
 }
 

@@ -1,0 +1,49 @@
+/* kernels_avx2.h - 8 floats at a time, for the files compiled with AVX2 and FMA only.  Whole vectors are
+ * read and written as such and only tails by masks: masked stores are slow on some CPUs. */
+#ifndef FV_CORE_KERNELS_KERNELS_AVX2_H
+#define FV_CORE_KERNELS_KERNELS_AVX2_H
+
+#if defined(__AVX2__) && defined(__FMA__)
+
+#include <immintrin.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LANES 8
+
+/* Lanes of the vector at element i that exist, as all ones. */
+static inline __m256i lanes(int64_t n, int64_t i) {
+    const int64_t left = n - i;
+    const int count = left >= LANES ? LANES : left > 0 ? (int)left : 0;
+    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), index);
+}
+
+static inline bool whole(int64_t n, int64_t i) { return n - i >= LANES; }
+
+/* The vector at element i of n; lanes beyond n are 0. */
+static inline __m256 load(int64_t n, int64_t i, const float *x) {
+    return whole(n, i) ? _mm256_loadu_ps(x + i) : _mm256_maskload_ps(x + i, lanes(n, i));
+}
+
+static inline void store(int64_t n, int64_t i, float *y, __m256 v) {
+    if (whole(n, i))
+        _mm256_storeu_ps(y + i, v);
+    else
+        _mm256_maskstore_ps(y + i, lanes(n, i), v);
+}
+
+/* v, and 0 in lanes beyond n. */
+static inline __m256 keep(int64_t n, int64_t i, __m256 v) {
+    return whole(n, i) ? v : _mm256_and_ps(v, _mm256_castsi256_ps(lanes(n, i)));
+}
+
+static inline float sum_of(__m256 v) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
+#endif
+
+#endif
