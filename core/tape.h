@@ -101,9 +101,11 @@ const char *fv_tape_scope_child(fv_tape *tape, const char *name);
 uint32_t fv_tape_next_layer(fv_tape *tape);
 
 /* ---- watches: registered before the forward pass, patterns as in fnmatch(3) ---- */
-#define FV_WATCH_VALUE     1u
-#define FV_WATCH_GRAD      2u
-#define FV_WATCH_RELEVANCE 4u
+#define FV_WATCH_VALUE 1u
+#define FV_WATCH_GRAD  2u
+#define FV_WATCH_RELEVANCE \
+    4u /* in FV_EXPLAIN also of parameters, by their names: after a pass those
+                                 that take relevance (positions, class token) have theirs, [B,numel] */
 fv_status fv_tape_watch(fv_tape *tape, const char *pattern, uint32_t what); /* until cleared */
 void fv_tape_clear_watches(fv_tape *tape);
 /* Names an activation; free when nothing watches it.  Returns x. */

@@ -133,22 +133,6 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
     return vjp(y, dy->data, dx, 1.0f);
 }
 
-/* s = R / (share z +- eps), the stabiliser's part to the ledger; share counts the live factors. */
-static void divide(const fv_var *y, const float *r, float share, const fv_rule *rule, float *s) {
-    const int64_t B = y->shape.dim[0], n = B ? fv_shape_numel(&y->shape) / B : 0;
-    const float *z = y->data;
-
-    for (int64_t b = 0; b < B; b++) {
-        double eps = 0.0;
-        for (int64_t i = b * n; i < (b + 1) * n; i++) {
-            const float d = fv_stab(share * z[i], rule->epsilon);
-            s[i] = r[i] / d;
-            eps += (double)s[i] * ((double)d - (double)share * (double)z[i]);
-        }
-        fv_ledger_add(rule->ledger, FV_SINK_EPS, b, eps);
-    }
-}
-
 static void times(const fv_var *x, float *rx) {
     const float *v = x->data;
     for (int64_t i = 0; rx && i < fv_shape_numel(&x->shape); i++) rx[i] *= v[i];
@@ -161,7 +145,7 @@ static int attention_factor(const fv_var *y) {
 }
 
 /* Half of the relevance goes to each factor (Achtibat et al. 2024, eq. 14): GI half the vjp, R
- * s = R / (2 z +- eps).  With constant_attention the matrix of attention takes nothing and the other
+ * s = R / stab(2 z).  With constant_attention the matrix of attention takes nothing and the other
  * factor all; the products that made the matrix are then reached by zeros only. */
 static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                            const fv_rule *rule) {
@@ -174,7 +158,7 @@ static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
     if (is_r) {
         float *s = fv_tape_scratch(y->tape, fv_shape_numel(&y->shape));
         if (!s) return FV_ERR_NOMEM;
-        divide(y, ry->data, fixed >= 0 ? 1.0f : 2.0f, rule, s);
+        fv_relevance_divide(y, ry->data, fixed >= 0 ? 1.0f : 2.0f, rule, s);
         signal = s;
     }
     FV_TRY(vjp(y, signal, dx, fixed >= 0 || is_r ? 1.0f : 0.5f));

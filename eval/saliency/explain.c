@@ -114,7 +114,7 @@ fv_status fv_explain(fv_tape *tape, const fv_model *model, const float *pixels,
                      fv_explanation *out) {
     *out = (fv_explanation){.height = model->input.height, .width = model->input.width};
     const int64_t n = out->height * out->width;
-    fv_explain_run run = {.tape = tape, .variant = variant, .out = out};
+    fv_explain_run run = {.tape = tape, .model = model, .variant = variant, .out = out};
     fv_status status = FV_ERR_NOMEM;
 
     if (!run.variant && method->variants) run.variant = method->variants[0];

@@ -32,6 +32,7 @@ typedef struct fv_explanation {
 /* What a method's run gets: the recorded forward pass of one image. */
 typedef struct fv_explain_run {
     fv_tape *tape;
+    const fv_model *model;
     fv_var *x, *logits;  /* [1,H,W,3], [1,K] */
     const float *seed;   /* [1,K] one-hot of the target */
     const char *variant; /* never NULL when the method has variants */
