@@ -146,6 +146,10 @@ fv_relevance_fn fv_relevance_move;     /* copies of elements: vjp of the signal 
 fv_relevance_fn fv_relevance_identity; /* one input, same shape: R passes */
 fv_relevance_fn fv_relevance_none;     /* zeros: for ops after the explained output */
 
+/* An affine op and the batch norm of running statistics behind it as one: w [numel of the weight] and
+ * b [O] such that norm(affine(x)) = w x + b. */
+void fv_relevance_fold(const fv_var *affine, const fv_var *norm, float *w, float *b);
+
 /* s = R / stab(scale z) per sample; what the stabiliser takes, sum s (D - scale z), goes to the
  * ledger.  Masked z (-inf) have s = 0. */
 void fv_relevance_divide(const fv_var *y, const float *r, float scale, const fv_rule *rule,
