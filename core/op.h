@@ -7,6 +7,7 @@
 #include "core/kernels/kernels.h"
 #include "core/ops.h"
 #include "core/parallel.h"
+#include "core/relevance.h"
 #include "core/tape.h"
 #include "core/tree.h"
 
@@ -29,69 +30,22 @@ typedef struct fv_cost {
     double bytes; /* read and written by forward, parameters included */
 } fv_cost;
 
-/* ---- relevance (saliency) ----
- * GI: the signal is a modified gradient g; relevance is read off as R = a * g.
- * R:  the signal is the relevance itself. */
-typedef enum fv_signal_kind { FV_SIGNAL_GI, FV_SIGNAL_R } fv_signal_kind;
-
-typedef struct fv_signal {
-    fv_signal_kind kind;
-    float *data; /* f32 of the variable's shape; NULL in rx[]: not wanted (parameters, integers) */
-} fv_signal;
-
-/* Constants that take relevance out of the ledger.  name, what it is */
-#define FV_SINK_LIST(X)       \
-    X(BIAS, "bias")           \
-    X(LN_BETA, "ln_beta")     \
-    X(BN_SHIFT, "bn_shift")   \
-    X(POS_EMBED, "pos_embed") \
-    X(CLS, "cls")             \
-    X(SOFTMAX, "softmax")     \
-    X(EPS, "eps")             \
-    X(DROP, "drop")
-
-typedef enum fv_sink {
-#define FV_X(name, text) FV_SINK_##name,
-    FV_SINK_LIST(FV_X)
-#undef FV_X
-        FV_SINK_COUNT
-} fv_sink;
-
-extern const char *const fv_sink_names[FV_SINK_COUNT];
-
-/* Where relevance went, per sample, in double. */
-struct fv_ledger {
-    int64_t n_samples;
-    double *sink[FV_SINK_COUNT]; /* [n_samples] each */
-    double worst_op;             /* largest |out - in - sinks| / sum |R out| over ops and samples */
-    const char *worst_op_name;
-    const char *worst_op_scope;
-};
-
-/* The rule of one node, chosen by the composite. */
-struct fv_rule {
-    fv_signal_kind kind;     /* what the op is to work in; the tape converts at the boundary */
-    float epsilon;           /* stabiliser of R rules */
-    float gamma;             /* gamma rule of affine ops, 0 = none */
-    bool constant_attention; /* CP-LRP: attention matrices take no relevance */
-    fv_ledger *ledger;       /* never NULL inside an op's relevance */
-};
-
-void fv_ledger_add(fv_ledger *ledger, fv_sink sink, int64_t sample, double value);
-
 /* ---- the descriptor ---- */
 #define FV_READS_IN(i) (1u << (i))
 #define FV_READS_Y     (1u << 8)
 
 struct fv_op {
     const char *name;
-    int arity;       /* inputs, optional ones included */
-    uint32_t params; /* bit i: input i is a parameter */
-    uint32_t reads;  /* what backward reads: FV_READS_IN(i), FV_READS_Y (saved[] always lives) */
+    int arity;        /* inputs, optional ones included */
+    uint32_t params;  /* bit i: input i is a parameter */
+    uint32_t reads;   /* what backward reads: FV_READS_IN(i), FV_READS_Y (saved[] always lives) */
+    uint32_t absorbs; /* bit i: parameter i takes relevance that can be kept (fv_rule.absorbed) */
     size_t attr_bytes;
     /* y is in[0] in another shape: one buffer that lives as long as either is read (a use of y counts
      * as one of in[0]), and no forward.  The gradient is handed over without a copy where it can be. */
     bool alias;
+    /* y holds copies of its inputs' elements, and zeros: signals of either kind move alike. */
+    bool moves;
     /* y is chosen, not computed (indices): inputs get no gradient and no relevance from it, and there is
      * no backward. */
     bool constant;
@@ -102,34 +56,13 @@ struct fv_op {
     fv_status (*backward)(const fv_var *y, const fv_tensor *dy, fv_grad dx[]);
     /* Fills the wanted rx[] (overwrites); ry has the kind the rule asks for, rx the same kind.  Inputs
      * and outputs are f32. */
-    fv_status (*relevance)(const fv_var *y, const fv_signal *ry, fv_signal rx[],
-                           const fv_rule *rule);
+    fv_relevance_fn *relevance;
     fv_cost (*cost)(const fv_var *y);
 };
 
 /* Applies an op: copies attr, runs the shape rule, allocates and computes.  in has op->arity entries,
  * the first never NULL.  Never returns NULL. */
 fv_var *fv_apply(const fv_op *op, fv_var *const in[], const void *attr);
-
-/* Generic relevance rules (core/relevance.c).  GI: the op's own vjp.  R: as named. */
-fv_status
-fv_relevance_epsilon(const fv_var *y, const fv_signal *ry, fv_signal rx[],
-                     const fv_rule *rule); /* x * vjp(R / (y +- eps)); eps to the ledger */
-fv_status fv_relevance_affine(
-    const fv_var *y, const fv_signal *ry, fv_signal rx[],
-    const fv_rule *rule); /* inputs x, W, b over the last axis: epsilon, and b's part */
-fv_status fv_relevance_move(const fv_var *y, const fv_signal *ry, fv_signal rx[],
-                            const fv_rule *rule); /* copies of elements: vjp of the signal itself */
-fv_status fv_relevance_identity(const fv_var *y, const fv_signal *ry, fv_signal rx[],
-                                const fv_rule *rule); /* one input, same shape: R passes */
-fv_status fv_relevance_none(const fv_var *y, const fv_signal *ry, fv_signal rx[],
-                            const fv_rule *rule); /* zeros: for ops after the explained output */
-
-/* sgn(z) with sgn(0) = +1, times eps, added to z */
-static inline float fv_stab(float z, float eps) { return z + (z >= 0.0f ? eps : -eps); }
-
-/* The relevance of an element a with modified gradient g.  A masked logit (-inf) counts as 0. */
-static inline float fv_times_activation(float g, float a) { return isinf(a) ? 0.0f : g * a; }
 
 /* Generic costs. */
 fv_cost fv_cost_elementwise(const fv_var *y);

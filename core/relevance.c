@@ -1,5 +1,5 @@
-/* relevance.c - relevance rules that serve many ops, and the ledger.  Rules of single ops stand beside
- * their forward and backward; the forms GI and R are told apart in op.h. */
+/* relevance.c - relevance rules that serve many ops, and the ledger.  The rules of affine ops stand in
+ * relevance_affine.c, those of single ops beside their forward and backward. */
 #include "core/op.h"
 
 #include <string.h>
@@ -10,6 +10,21 @@ const char *const fv_sink_names[FV_SINK_COUNT] = {
 #undef FV_X
 };
 
+fv_status fv_ledger_init(fv_ledger *ledger, int64_t n_samples, fv_arena *arena) {
+    const size_t n = (size_t)n_samples + 1;
+
+    *ledger = (fv_ledger){.n_samples = n_samples};
+    ledger->start = fv_arena_calloc(arena, n, sizeof *ledger->start);
+    ledger->largest = fv_arena_calloc(arena, n, sizeof *ledger->largest);
+    ledger->worst = fv_arena_calloc(arena, n, sizeof *ledger->worst);
+    if (!ledger->start || !ledger->largest || !ledger->worst) return FV_ERR_NOMEM;
+    for (int s = 0; s < FV_SINK_COUNT; s++) {
+        ledger->sink[s] = fv_arena_calloc(arena, n, sizeof(double));
+        if (!ledger->sink[s]) return FV_ERR_NOMEM;
+    }
+    return FV_OK;
+}
+
 void fv_ledger_add(fv_ledger *ledger, fv_sink sink, int64_t sample, double value) {
     ledger->sink[sink][sample] += value;
 }
@@ -17,6 +32,37 @@ void fv_ledger_add(fv_ledger *ledger, fv_sink sink, int64_t sample, double value
 static int64_t elements_per_sample(const fv_var *y) {
     const int64_t B = y->shape.dim[0];
     return B > 0 ? fv_shape_numel(&y->shape) / B : 0;
+}
+
+fv_stabiliser fv_stabiliser_of(const fv_rule *rule, int64_t n, const float *z) {
+    fv_stabiliser s = {rule->stabiliser, rule->epsilon};
+    double squares = 0.0;
+
+    if (s.kind != FV_STAB_NORM) return s;
+    for (int64_t i = 0; i < n; i++)
+        if (!isinf(z[i])) squares += (double)z[i] * (double)z[i];
+    s.epsilon = (float)((double)s.epsilon * sqrt(squares / (double)(n > 0 ? n : 1)));
+    if (s.epsilon == 0.0f) s.epsilon = rule->epsilon; /* all zeros */
+    return s;
+}
+
+void fv_relevance_divide(const fv_var *y, const float *r, float scale, const fv_rule *rule,
+                         float *s) {
+    const int64_t n = elements_per_sample(y);
+    const float *z = y->data;
+
+    for (int64_t b = 0; b < y->shape.dim[0]; b++) {
+        fv_stabiliser stab = fv_stabiliser_of(rule, n, z + b * n);
+        if (stab.kind == FV_STAB_NORM) stab.epsilon *= scale;
+        double eps = 0.0;
+        for (int64_t i = b * n; i < (b + 1) * n; i++) {
+            const float d = fv_stabilise(stab, scale * z[i]);
+            s[i] = isinf(z[i]) ? 0.0f : r[i] / d;
+            if (isinf(z[i])) continue;
+            eps += (double)s[i] * ((double)d - (double)scale * (double)z[i]);
+        }
+        fv_ledger_add(rule->ledger, FV_SINK_EPS, b, eps);
+    }
 }
 
 /* The op's vector-Jacobian product of a signal, into the wanted rx[]. */
@@ -32,29 +78,12 @@ static fv_status vjp(const fv_var *y, const float *signal, fv_signal rx[]) {
     return wanted ? y->op->backward(y, &dy, dx) : FV_OK;
 }
 
-/* s = R / (z +- eps); what the stabiliser takes, sum s (D - z), goes to the ledger. */
-static void divide(const fv_var *y, const float *r, const fv_rule *rule, float *s) {
-    const int64_t n = elements_per_sample(y);
-    const float *z = y->data;
-
-    for (int64_t b = 0; b < y->shape.dim[0]; b++) {
-        double eps = 0.0;
-        for (int64_t i = b * n; i < (b + 1) * n; i++) {
-            const float d = fv_stab(z[i], rule->epsilon);
-            s[i] = r[i] / d;
-            if (isinf(z[i])) continue; /* masked: s is 0 */
-            eps += (double)s[i] * ((double)d - (double)z[i]);
-        }
-        fv_ledger_add(rule->ledger, FV_SINK_EPS, b, eps);
-    }
-}
-
 fv_status fv_relevance_epsilon(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                                const fv_rule *rule) {
     if (ry->kind == FV_SIGNAL_GI) return vjp(y, ry->data, rx);
     float *s = fv_tape_scratch(y->tape, fv_shape_numel(&y->shape));
     if (!s) return FV_ERR_NOMEM;
-    divide(y, ry->data, rule, s);
+    fv_relevance_divide(y, ry->data, 1.0f, rule, s);
     FV_TRY(vjp(y, s, rx));
     for (int k = 0; k < y->op->arity; k++) {
         if (!rx[k].data) continue;
@@ -62,48 +91,6 @@ fv_status fv_relevance_epsilon(const fv_var *y, const fv_signal *ry, fv_signal r
         const int64_t n = fv_shape_numel(&y->in[k]->shape);
         for (int64_t i = 0; i < n; i++) rx[k].data[i] = fv_times_activation(rx[k].data[i], x[i]);
     }
-    return FV_OK;
-}
-
-/* Per sample: L_bias and, in R form, L_eps and the signal s = R / (z +- eps). */
-static void affine_sinks(const fv_var *y, const fv_signal *ry, const fv_rule *rule, float *s) {
-    const float *b = y->in[2] ? y->in[2]->data : NULL, *z = y->data, *r = ry->data;
-    const int64_t O = fv_shape_last(&y->shape), n = elements_per_sample(y);
-
-    for (int64_t sample = 0; sample < y->shape.dim[0]; sample++) {
-        double bias = 0.0, eps = 0.0;
-        for (int64_t i = sample * n; i < (sample + 1) * n; i++) {
-            const double beta = b ? (double)b[i % O] : 0.0;
-            if (ry->kind == FV_SIGNAL_GI) {
-                bias += beta * (double)r[i];
-                continue;
-            }
-            const float d = fv_stab(z[i], rule->epsilon);
-            s[i] = r[i] / d;
-            bias += (double)r[i] * beta / (double)d;
-            eps += (double)r[i] * ((double)d - (double)z[i]) / (double)d;
-        }
-        fv_ledger_add(rule->ledger, FV_SINK_BIAS, sample, bias);
-        if (ry->kind == FV_SIGNAL_R) fv_ledger_add(rule->ledger, FV_SINK_EPS, sample, eps);
-    }
-}
-
-/* GI: g_x = g_y W.  R: x * ((R / (z +- eps)) W), Bach et al. 2015, eq. 58. */
-fv_status fv_relevance_affine(const fv_var *y, const fv_signal *ry, fv_signal rx[],
-                              const fv_rule *rule) {
-    const int64_t n = fv_shape_numel(&y->in[0]->shape);
-    const float *x = y->in[0]->data, *signal = ry->data;
-    float *s = NULL;
-
-    if (ry->kind == FV_SIGNAL_R) {
-        s = fv_tape_scratch(y->tape, fv_shape_numel(&y->shape));
-        if (!s) return FV_ERR_NOMEM;
-        signal = s;
-    }
-    affine_sinks(y, ry, rule, s);
-    FV_TRY(vjp(y, signal, rx));
-    if (ry->kind == FV_SIGNAL_R && rx[0].data)
-        for (int64_t i = 0; i < n; i++) rx[0].data[i] *= x[i];
     return FV_OK;
 }
 

@@ -2,7 +2,8 @@
  *
  * Each op fills fresh buffers with what its inputs receive; the pass checks the op's ledger, adds the
  * buffers to what other readers sent, and converts between the two kinds of signal where neighbours
- * differ: R = g * a, g = R / stab(a, 1e-10). */
+ * differ: R = g * a, g = R / stab(a, 1e-10).  A watched parameter that an op knows to take relevance
+ * (positions, class token) keeps what it took. */
 #include "core/tape_internal.h"
 
 #include <math.h>
@@ -10,31 +11,55 @@
 
 #define CONVERT_EPS 1e-10f
 
-static void convert(const fv_var *v, float *signal, fv_signal_kind from, fv_signal_kind to) {
+static void to_relevance(const fv_var *v, float *signal, fv_signal_kind from) {
     const float *a = v->data;
     const int64_t n = fv_shape_numel(&v->shape);
 
-    if (from == to) return;
-    for (int64_t i = 0; i < n; i++)
-        signal[i] = to == FV_SIGNAL_R ? fv_times_activation(signal[i], a[i])
-                                      : signal[i] / fv_stab(a[i], CONVERT_EPS);
+    for (int64_t i = 0; from == FV_SIGNAL_GI && i < n; i++)
+        signal[i] = fv_times_activation(signal[i], a[i]);
 }
 
-/* Sum of the relevance of one sample, and of its absolute value. */
-static double sample_sum(const fv_var *v, const float *signal, fv_signal_kind kind, int64_t sample,
-                         double *absolute) {
+/* What the division takes, all of it where a is 0, goes to the ledger. */
+static void to_gradient(const fv_var *v, float *signal, fv_ledger *ledger) {
+    const int64_t B = ledger->n_samples, n = B ? fv_shape_numel(&v->shape) / B : 0;
+    const fv_stabiliser stab = {FV_STAB_ADD, CONVERT_EPS};
+
+    for (int64_t b = 0; b < B; b++) {
+        const float *a = (const float *)v->data + b * n;
+        float *s = signal + b * n;
+        double lost = 0.0;
+        for (int64_t i = 0; i < n; i++) {
+            const float r = s[i], d = fv_stabilise(stab, a[i]);
+            s[i] = r / d;
+            if (!isinf(a[i])) lost += (double)s[i] * ((double)d - (double)a[i]);
+        }
+        fv_ledger_add(ledger, FV_SINK_EPS, b, lost);
+    }
+}
+
+/* Sums over the relevance of one sample. */
+typedef struct sums {
+    double total, absolute, largest;
+} sums;
+
+static sums sample_sums(const fv_var *v, const float *signal, fv_signal_kind kind, int64_t sample) {
     const int64_t n = fv_shape_numel(&v->shape) / v->shape.dim[0];
     const float *s = signal + sample * n, *a = (const float *)v->data + sample * n;
-    double sum = 0.0, magnitude = 0.0;
+    sums out = {0.0, 0.0, 0.0};
 
     for (int64_t i = 0; i < n; i++) {
         double r = (double)s[i];
         if (kind == FV_SIGNAL_GI) r = isinf(a[i]) ? 0.0 : r * (double)a[i];
-        sum += r;
-        magnitude += fabs(r);
+        out.total += r;
+        out.absolute += fabs(r);
+        if (!(fabs(r) <= out.largest)) out.largest = fabs(r);
     }
-    if (absolute) *absolute = magnitude;
-    return sum;
+    return out;
+}
+
+static void note_largest(fv_ledger *ledger, int64_t sample, double value) {
+    if (!isnan(ledger->largest[sample]) && !(value <= ledger->largest[sample]))
+        ledger->largest[sample] = value;
 }
 
 static double sinks_of(const fv_ledger *ledger, int64_t sample) {
@@ -43,21 +68,21 @@ static double sinks_of(const fv_ledger *ledger, int64_t sample) {
     return sum;
 }
 
-/* |out - in - sinks| / sum |R out| of this op, the worst over the samples.  sinks[] holds the ledger's
- * totals from before the op. */
+/* |out - in - sinks| / sum |R out| of this op, per sample.  before[] holds the ledger's totals from
+ * before the op. */
 static void check_op(fv_var *y, const fv_signal *ry, const fv_signal rx[], fv_ledger *ledger,
-                     const double *sinks) {
+                     const double *before) {
     for (int64_t b = 0; b < ledger->n_samples; b++) {
-        double absolute, left = sample_sum(y, ry->data, ry->kind, b, &absolute);
+        fv_op_error *worst = &ledger->worst[b];
+        const sums out = sample_sums(y, ry->data, ry->kind, b);
+        double left = out.total;
         for (int i = 0; i < y->op->arity; i++)
-            if (rx[i].data) left -= sample_sum(y->in[i], rx[i].data, rx[i].kind, b, NULL);
-        left -= sinks_of(ledger, b) - sinks[b];
-        const double error = absolute > 0.0 ? fabs(left) / absolute : fabs(left);
-        if (!isnan(ledger->worst_op) && !(error <= ledger->worst_op)) { /* a NaN stays */
-            ledger->worst_op = error;
-            ledger->worst_op_name = y->op->name;
-            ledger->worst_op_scope = y->scope;
-        }
+            if (rx[i].data) left -= sample_sums(y->in[i], rx[i].data, rx[i].kind, b).total;
+        left -= sinks_of(ledger, b) - before[b];
+        note_largest(ledger, b, out.largest);
+        const double error = out.absolute > 0.0 ? fabs(left) / out.absolute : fabs(left);
+        if (!isnan(worst->error) && !(error <= worst->error)) /* a NaN stays */
+            *worst = (fv_op_error){error, y->op->name, y->scope};
     }
 }
 
@@ -72,8 +97,8 @@ static void collect(fv_tape *tape, fv_var *x, const fv_signal *rx, int32_t buffe
         return;
     }
     if (x->signal_kind != (int)rx->kind) {
-        convert(x, x->signal, (fv_signal_kind)x->signal_kind, FV_SIGNAL_R);
-        convert(x, rx->data, rx->kind, FV_SIGNAL_R);
+        to_relevance(x, x->signal, (fv_signal_kind)x->signal_kind);
+        to_relevance(x, rx->data, rx->kind);
         x->signal_kind = FV_SIGNAL_R;
     }
     fv_kernel()->axpy(n, 1.0f, rx->data, x->signal);
@@ -81,36 +106,65 @@ static void collect(fv_tape *tape, fv_var *x, const fv_signal *rx, int32_t buffe
     fv_memplan_use(tape->plan, buffer);
 }
 
-static fv_status step_back(fv_tape *tape, fv_var *y, fv_rule_fn *pick, void *user,
-                           fv_ledger *ledger, double *sinks) {
-    fv_rule rule = {.kind = FV_SIGNAL_GI, .ledger = ledger};
-    fv_signal rx[FV_MAX_INPUTS] = {{FV_SIGNAL_GI, NULL}};
-    int32_t buffer[FV_MAX_INPUTS];
+/* Where a watched parameter's relevance is kept: [B, numel], zeros. */
+static fv_status open_absorbed(fv_tape *tape, const fv_var *y, fv_rule *rule) {
+    for (int i = 0; i < y->op->arity; i++) {
+        fv_var *p = y->in[i];
+        int32_t id;
+        if (!(y->op->absorbs >> i & 1) || !(p->watch & FV_WATCH_RELEVANCE)) continue;
+        const fv_shape shape =
+            fv_shape_of(2, y->shape.dim[0], fv_shape_numel(&p->shape)); /* [B,numel] */
+        const size_t bytes = (size_t)fv_shape_numel(&shape) * sizeof(float);
+        rule->absorbed = fv_tape_buffer(tape, bytes, &id);
+        if (!rule->absorbed) return FV_ERR_NOMEM;
+        memset(rule->absorbed, 0, bytes);
+        fv_memplan_keep(tape->plan, id);
+        p->relevance = (fv_tensor){rule->absorbed, FV_F32, shape};
+    }
+    return FV_OK;
+}
 
-    pick(y, user, &rule);
-    rule.ledger = ledger;
-    convert(y, y->signal, (fv_signal_kind)y->signal_kind, rule.kind);
-    const fv_signal ry = {rule.kind, y->signal};
+/* Runs the op's rule; its inputs' signals end up in rx, in the buffers named. */
+static fv_status run_rule(fv_tape *tape, fv_var *y, const fv_rule *rule, fv_signal rx[],
+                          int32_t buffer[]) {
+    const fv_signal ry = {rule->kind, y->signal};
+
     fv_memplan_event(tape->plan, (uint64_t)(uintptr_t)y->op + 2);
     for (int i = 0; i < y->op->arity; i++) {
         fv_var *x = y->in[i];
-        rx[i].kind = rule.kind;
+        rx[i].kind = rule->kind;
         if (!x || !x->needs_grad || x->param || x->dtype != FV_F32) continue;
         rx[i].data =
             fv_tape_buffer(tape, (size_t)fv_shape_numel(&x->shape) * sizeof(float), &buffer[i]);
         if (!rx[i].data) return FV_ERR_NOMEM;
     }
-    for (int64_t b = 0; b < ledger->n_samples; b++) sinks[b] = sinks_of(ledger, b);
-    fv_status status = y->op->relevance(y, &ry, rx, &rule);
+    const fv_status status = y->op->relevance(y, &ry, rx, rule);
     fv_memplan_use(tape->plan, y->buffer);
     fv_memplan_use(tape->plan, y->signal_buffer);
     for (int i = 0; i < y->n_saved; i++) fv_memplan_use(tape->plan, y->saved_buffer[i]);
     for (int i = 0; i < y->op->arity; i++)
         if (y->in[i]) fv_memplan_use(tape->plan, y->in[i]->buffer);
     const fv_status ended = fv_tape_end_op(tape);
-    if (status == FV_OK) status = ended;
-    if (status != FV_OK) return status;
-    check_op(y, &ry, rx, ledger, sinks);
+    return status != FV_OK ? status : ended;
+}
+
+static fv_status step_back(fv_tape *tape, fv_var *y, fv_rule_fn *pick, void *user,
+                           fv_ledger *ledger, double *before) {
+    fv_rule rule = {.kind = FV_SIGNAL_GI};
+    fv_signal rx[FV_MAX_INPUTS] = {{FV_SIGNAL_GI, NULL}};
+    int32_t buffer[FV_MAX_INPUTS];
+
+    pick(y, user, &rule);
+    rule.ledger = ledger;
+    rule.absorbed = NULL;
+    if (rule.kind == FV_SIGNAL_R)
+        to_relevance(y, y->signal, (fv_signal_kind)y->signal_kind);
+    else if (y->signal_kind == FV_SIGNAL_R)
+        to_gradient(y, y->signal, ledger);
+    FV_TRY(open_absorbed(tape, y, &rule));
+    for (int64_t b = 0; b < ledger->n_samples; b++) before[b] = sinks_of(ledger, b);
+    FV_TRY(run_rule(tape, y, &rule, rx, buffer));
+    check_op(y, &(fv_signal){rule.kind, y->signal}, rx, ledger, before);
     for (int i = 0; i < y->op->arity; i++)
         if (rx[i].data) collect(tape, y->in[i], &rx[i], buffer[i]);
     return FV_OK;
@@ -131,40 +185,42 @@ static void publish(fv_tape *tape, fv_var *v) {
         v->signal = copy;
         v->signal_buffer = id;
     }
-    convert(v, v->relevance.data, (fv_signal_kind)v->signal_kind, FV_SIGNAL_R);
+    to_relevance(v, v->relevance.data, (fv_signal_kind)v->signal_kind);
+}
+
+/* The input's relevance counts among the largest. */
+static void note_leaf(const fv_var *v, fv_ledger *ledger) {
+    if (v->shape.rank < 1 || v->shape.dim[0] != ledger->n_samples) return;
+    for (int64_t b = 0; b < ledger->n_samples; b++)
+        note_largest(ledger, b, sample_sums(v, v->relevance.data, FV_SIGNAL_R, b).largest);
 }
 
 static fv_status walk(fv_tape *tape, fv_var *y, const float *start, int kind, fv_rule_fn *pick,
                       void *user, fv_ledger *ledger) {
     const size_t bytes = (size_t)fv_shape_numel(&y->shape) * sizeof(float);
-    double *sinks = fv_arena_calloc(&tape->nodes, (size_t)ledger->n_samples + 1, sizeof *sinks);
+    double *before = fv_arena_calloc(&tape->nodes, (size_t)ledger->n_samples + 1, sizeof *before);
 
     y->signal = fv_tape_buffer(tape, bytes, &y->signal_buffer);
-    if (!sinks || !y->signal) return FV_ERR_NOMEM;
+    if (!before || !y->signal) return FV_ERR_NOMEM;
     y->signal_kind = kind;
     memcpy(y->signal, start, bytes);
+    for (int64_t b = 0; b < ledger->n_samples; b++)
+        ledger->start[b] += sample_sums(y, start, (fv_signal_kind)kind, b).total;
     for (int64_t i = y->id; i >= 0; i--) {
         fv_var *v = tape->vars[i];
         if (!v->signal) continue;
         publish(tape, v);
         FV_TRY(tape->status);
-        if (!v->op) continue;
-        const fv_status status = step_back(tape, v, pick, user, ledger, sinks);
+        if (!v->op) {
+            note_leaf(v, ledger);
+            continue;
+        }
+        const fv_status status = step_back(tape, v, pick, user, ledger, before);
         if (status != FV_OK) {
             if (v->scope[0]) fv_error_context(status, "%s", v->scope);
             return status;
         }
         v->signal = NULL;
-    }
-    return FV_OK;
-}
-
-/* A ledger nobody asked for still gives the ops a place to write. */
-static fv_status own_ledger(fv_tape *tape, int64_t n_samples, fv_ledger *ledger) {
-    *ledger = (fv_ledger){.n_samples = n_samples};
-    for (int s = 0; s < FV_SINK_COUNT; s++) {
-        ledger->sink[s] = fv_arena_calloc(&tape->nodes, (size_t)n_samples, sizeof(double));
-        if (!ledger->sink[s]) return FV_ERR_NOMEM;
     }
     return FV_OK;
 }
@@ -183,7 +239,7 @@ fv_status fv_tape_relevance(fv_tape *tape, fv_var *y, const float *start, int ki
     }
     fv_status status = FV_OK;
     if (!ledger) {
-        status = own_ledger(tape, y->shape.dim[0], &own);
+        status = fv_ledger_init(&own, y->shape.dim[0], &tape->nodes);
         ledger = &own;
     }
     if (status == FV_OK) status = walk(tape, y, start, kind, pick, user, ledger);

@@ -138,8 +138,16 @@ static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
 const fv_op fv_op_gelu = ACTIVATION("gelu", FV_READS_IN(0), relevance);
 const fv_op fv_op_relu = ACTIVATION("relu", FV_READS_Y, relevance);
 const fv_op fv_op_silu = ACTIVATION("silu", FV_READS_IN(0), relevance);
-/* A gate is a constant to relevance (fv_gate sends it nothing), and y / x has a pole at 0: no rule. */
-const fv_op fv_op_sigmoid = ACTIVATION("sigmoid", FV_READS_Y, fv_relevance_none);
+/* A gate is a constant to relevance (fv_gate sends it nothing), and y / x has a pole at 0.  Where gates
+ * take part, R passes. */
+static fv_status sigmoid_relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
+                                   const fv_rule *rule) {
+    if (rule->uniform_gate && ry->kind == FV_SIGNAL_R)
+        return fv_relevance_identity(y, ry, rx, rule);
+    return fv_relevance_none(y, ry, rx, rule);
+}
+
+const fv_op fv_op_sigmoid = ACTIVATION("sigmoid", FV_READS_Y, sigmoid_relevance);
 
 fv_var *fv_activation(fv_var *x, fv_activation_kind kind, fv_dtype out) {
     static const fv_op *const ops[] = {[FV_GELU] = &fv_op_gelu,

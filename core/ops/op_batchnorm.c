@@ -327,19 +327,22 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
 
 /* ---- relevance ---- */
 
-/* y = a x + shift, a = gamma rstd: the epsilon rule; sum shift s goes to BN_SHIFT. */
+/* y = a x + shift, a = gamma rstd: the epsilon rule; sum shift s goes to BN_SHIFT.  Folded into the
+ * affine op before it, it hands R on. */
 static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                            const fv_rule *rule) {
     const float *mean = y->saved[0].data, *rstd = y->saved[1].data, *z = y->data;
     const float *gamma = y->in[1]->data, *beta = y->in[2]->data;
     const int64_t C = fv_shape_last(&y->shape);
-    const int64_t n = fv_shape_numel(&y->shape) / y->shape.dim[0];
+    const int64_t B = y->shape.dim[0], n = B ? fv_shape_numel(&y->shape) / B : 0;
 
-    for (int64_t b = 0; b < y->shape.dim[0]; b++) {
+    if (rule->is_folded && ry->kind == FV_SIGNAL_R) return fv_relevance_identity(y, ry, rx, rule);
+    for (int64_t b = 0; b < B; b++) {
+        const fv_stabiliser stab = fv_stabiliser_of(rule, n, z + b * n);
         double taken = 0.0;
         for (int64_t i = b * n; i < (b + 1) * n; i++) {
             const int64_t c = i % C;
-            const float d = ry->kind == FV_SIGNAL_R ? fv_stab(z[i], rule->epsilon) : 1.0f;
+            const float d = ry->kind == FV_SIGNAL_R ? fv_stabilise(stab, z[i]) : 1.0f;
             const double slope = (double)gamma[c] * (double)rstd[c];
             const double shift = (double)beta[c] - (double)mean[c] * slope;
             taken += shift * (double)ry->data[i] / (double)d;

@@ -158,11 +158,30 @@ static fv_status gate_backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[
     return FV_OK;
 }
 
-/* The gate is a constant: all goes to x. */
+/* Half to each: GI half of the vjp; R / 2 to x, the sum over rows of R / 2 to the gate. */
+static fv_status gate_uniform(const fv_var *y, const fv_signal *ry, fv_signal rx[]) {
+    const int64_t C = fv_shape_last(&y->shape), n = fv_shape_numel(&y->shape);
+    const int64_t per_sample = y->shape.dim[0] ? n / y->shape.dim[0] : 0;
+    const float *x = y->in[0]->data, *s = y->in[1]->data;
+    const bool is_r = ry->kind == FV_SIGNAL_R;
+
+    for (int64_t i = 0; rx[0].data && i < n; i++)
+        rx[0].data[i] = 0.5f * ry->data[i] * (is_r ? 1.0f : s[i / per_sample * C + i % C]);
+    for (int64_t k = 0; rx[1].data && k < y->shape.dim[0] * C; k++) {
+        double sum = 0.0;
+        for (int64_t i = k / C * per_sample + k % C; i < (k / C + 1) * per_sample; i += C)
+            sum += 0.5 * (double)ry->data[i] * (is_r ? 1.0 : (double)x[i]);
+        rx[1].data[k] = (float)sum;
+    }
+    return FV_OK;
+}
+
+/* The gate is a constant, so that all goes to x, unless it is to take its half. */
 static fv_status gate_relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                                 const fv_rule *rule) {
     fv_signal x_only[FV_MAX_INPUTS] = {rx[0]};
 
+    if (rule->uniform_gate && rx[1].data) return gate_uniform(y, ry, rx);
     if (rx[1].data) memset(rx[1].data, 0, (size_t)fv_shape_numel(&y->in[1]->shape) * sizeof(float));
     return rx[0].data ? fv_relevance_identity(y, ry, x_only, rule) : FV_OK;
 }

@@ -94,6 +94,7 @@ const fv_op fv_op_join_channels = {.name = "join_channels",
                                    .shape = join_shape,
                                    .forward = join_forward,
                                    .backward = join_backward,
+                                   .moves = true,
                                    .relevance = fv_relevance_move,
                                    .cost = fv_cost_elementwise};
 
@@ -149,6 +150,7 @@ const fv_op fv_op_slice_channels = {.name = "slice_channels",
                                     .shape = slice_shape,
                                     .forward = slice_forward,
                                     .backward = slice_backward,
+                                    .moves = true,
                                     .relevance = fv_relevance_move,
                                     .cost = fv_cost_elementwise};
 

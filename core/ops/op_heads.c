@@ -102,6 +102,7 @@ const fv_op fv_op_heads_split = {.name = "heads_split",
                                  .shape = split_shape,
                                  .forward = split_forward,
                                  .backward = split_backward,
+                                 .moves = true,
                                  .relevance = fv_relevance_move,
                                  .cost = fv_cost_elementwise};
 
@@ -157,6 +158,7 @@ const fv_op fv_op_heads_merge = {.name = "heads_merge",
                                  .shape = merge_shape,
                                  .forward = merge_forward,
                                  .backward = merge_backward,
+                                 .moves = true,
                                  .relevance = fv_relevance_move,
                                  .cost = fv_cost_elementwise};
 

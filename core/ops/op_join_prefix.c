@@ -105,6 +105,7 @@ const fv_op fv_op_join_prefix = {.name = "join_prefix",
                                  .shape = shape,
                                  .forward = forward,
                                  .backward = backward,
+                                 .moves = true,
                                  .relevance = fv_relevance_move,
                                  .cost = fv_cost_elementwise};
 

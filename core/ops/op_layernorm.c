@@ -132,7 +132,7 @@ static void frozen_row(int64_t n, const float *gamma, const float *s, float rstd
         dx[i] = (float)((double)rstd * ((double)gamma[i] * (double)s[i] - mean));
 }
 
-/* Rows of one sample: GI g_x = frozen vjp of g; R x * frozen vjp of R / (y +- eps).  beta takes
+/* Rows of one sample: GI g_x = frozen vjp of g; R x * frozen vjp of R / stab(y).  beta takes
  * sum beta g (LN_BETA), the stabiliser sum s (D - y) (Achtibat et al. 2024, section 3.3). */
 static void relevance_sample(const fv_var *y, const fv_signal *ry, float *rx, const fv_rule *rule,
                              int64_t sample, float *s) {
@@ -140,13 +140,15 @@ static void relevance_sample(const fv_var *y, const fv_signal *ry, float *rx, co
     const int64_t rows = fv_shape_numel(&y->shape) / n / y->shape.dim[0];
     const float *gamma = y->in[1]->data, *beta = y->in[2]->data, *rstd = y->saved[1].data;
     const bool is_r = ry->kind == FV_SIGNAL_R;
+    const fv_stabiliser stab =
+        fv_stabiliser_of(rule, rows * n, (const float *)y->data + sample * rows * n);
     double ln_beta = 0.0, eps = 0.0;
 
     for (int64_t r = sample * rows; r < (sample + 1) * rows; r++) {
         const float *signal = ry->data + r * n, *z = (const float *)y->data + r * n;
         const float *x = (const float *)y->in[0]->data + r * n;
         for (int64_t i = 0; i < n; i++) {
-            const float d = is_r ? fv_stab(z[i], rule->epsilon) : 1.0f;
+            const float d = is_r ? fv_stabilise(stab, z[i]) : 1.0f;
             s[i] = signal[i] / d;
             ln_beta += (double)beta[i] * (double)s[i];
             if (is_r) eps += (double)s[i] * ((double)d - (double)z[i]);
@@ -161,6 +163,9 @@ static void relevance_sample(const fv_var *y, const fv_signal *ry, float *rx, co
 
 static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                            const fv_rule *rule) {
+    fv_signal x_only[FV_MAX_INPUTS] = {rx[0]};
+    if (rule->identity_norm && ry->kind == FV_SIGNAL_R)
+        return fv_relevance_identity(y, ry, x_only, rule);
     float *s = fv_tape_scratch(y->tape, fv_shape_last(&y->shape));
 
     if (!s) return FV_ERR_NOMEM;

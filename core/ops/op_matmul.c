@@ -134,24 +134,34 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
     return vjp(y, dy->data, dx, 1.0f);
 }
 
-/* s = R / (share z +- eps), the stabiliser's part to the ledger; share counts the live factors.  Where z
- * is close to 0, s is so large that f32 sums over it lose the rest of the relevance, and the rounding of z
+/* s = R / stab(share z), the stabiliser's part to the ledger; share counts the live factors.  Where z is
+ * close to 0, s is so large that f32 sums over it lose the rest of the relevance, and the rounding of z
  * itself counts: an s beyond FAR times the sample's mean is left 0, for add_far. */
 #define FAR 16.0
+
+static fv_stabiliser stabiliser_of(const fv_var *y, int64_t sample, float share,
+                                   const fv_rule *rule) {
+    const int64_t n = fv_shape_numel(&y->shape) / y->shape.dim[0];
+    fv_stabiliser stab = fv_stabiliser_of(rule, n, (const float *)y->data + sample * n);
+
+    if (stab.kind == FV_STAB_NORM) stab.epsilon *= share;
+    return stab;
+}
 
 static void divide(const fv_var *y, const float *r, float share, const fv_rule *rule, float *s) {
     const int64_t B = y->shape.dim[0], n = B ? fv_shape_numel(&y->shape) / B : 0;
     const float *z = y->data;
 
     for (int64_t b = 0; b < B; b++) {
+        const fv_stabiliser stab = stabiliser_of(y, b, share, rule);
         double eps = 0.0, size = 0.0;
         for (int64_t i = b * n; i < (b + 1) * n; i++) {
-            s[i] = r[i] / fv_stab(share * z[i], rule->epsilon);
+            s[i] = r[i] / fv_stabilise(stab, share * z[i]);
             size += fabs((double)s[i]);
         }
         const double most = FAR * size / (double)n;
         for (int64_t i = b * n; i < (b + 1) * n; i++) {
-            const double d = (double)fv_stab(share * z[i], rule->epsilon);
+            const double d = (double)fv_stabilise(stab, share * z[i]);
             if (fabs((double)s[i]) > most) s[i] = 0.0f;
             eps += (double)s[i] * (d - (double)share * (double)z[i]);
         }
@@ -172,19 +182,22 @@ typedef struct pair {
 } pair;
 
 /* Relevance r of one element by products in double; what the stabiliser takes. */
-static double add_element(const pair *p, double r, double share, double epsilon) {
+static double add_element(const pair *p, double r, double share, fv_stabiliser stab) {
+    const double epsilon = (double)stab.epsilon;
     double z = 0.0;
 
     for (int64_t k = 0; k < p->K; k++)
         z += (double)p->a[k * p->a_step] * (double)p->b[k * p->b_step];
-    const double take = z < 0.0 ? -epsilon : epsilon, s = r / (share * z + take);
+    z *= share;
+    const double far = stab.kind == FV_STAB_CLIP ? fmax(fabs(z), epsilon) : fabs(z) + epsilon;
+    const double d = stab.kind == FV_STAB_PLAIN ? z + epsilon : z < 0.0 ? -far : far, s = r / d;
     for (int64_t k = 0; k < p->K; k++) {
         const int64_t i = k * p->a_step, j = k * p->b_step;
         const double part = (double)p->a[i] * (double)p->b[j] * s;
         if (p->ra) p->ra[i] = (float)((double)p->ra[i] + part);
         if (p->rb) p->rb[j] = (float)((double)p->rb[j] + part);
     }
-    return s * take;
+    return s * (d - z);
 }
 
 /* The elements that divide left out: s is 0, and R is not. */
@@ -202,8 +215,10 @@ static void add_far(const fv_var *y, const float *r, const float *s, float share
         const int64_t at_b = matrix * d.K * d.M + (nt ? m * d.K : m);
         const pair p = {a + at_a, b + at_b,     ra ? ra + at_a : NULL, rb ? rb + at_b : NULL,
                         d.K,      tn ? d.N : 1, nt ? 1 : d.M};
-        const double eps = add_element(&p, (double)r[i], (double)share, (double)rule->epsilon);
-        fv_ledger_add(rule->ledger, FV_SINK_EPS, matrix / (d.batch / y->shape.dim[0]), eps);
+        const int64_t sample = matrix / (d.batch / y->shape.dim[0]);
+        const fv_stabiliser stab = stabiliser_of(y, sample, share, rule);
+        fv_ledger_add(rule->ledger, FV_SINK_EPS, sample,
+                      add_element(&p, (double)r[i], (double)share, stab));
     }
 }
 
@@ -214,7 +229,7 @@ static int attention_factor(const fv_var *y) {
 }
 
 /* Half of the relevance goes to each factor (Achtibat et al. 2024, eq. 14): GI half the vjp, R
- * s = R / (2 z +- eps).  With constant_attention the matrix of attention takes nothing and the other
+ * s = R / stab(2 z).  With constant_attention the matrix of attention takes nothing and the other
  * factor all; the products that made the matrix are then reached by zeros only. */
 static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                            const fv_rule *rule) {

@@ -110,6 +110,7 @@ const fv_op fv_op_patchify = {.name = "patchify",
                               .shape = shape,
                               .forward = forward,
                               .backward = backward,
+                              .moves = true,
                               .relevance = fv_relevance_move,
                               .cost = fv_cost_elementwise};
 

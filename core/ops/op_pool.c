@@ -167,14 +167,20 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
     return FV_OK;
 }
 
-/* All to the winner. */
+/* All to the winner, or in R form and where asked for by the epsilon rule. */
+static fv_status max_relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
+                               const fv_rule *rule) {
+    if (rule->divide_max && ry->kind == FV_SIGNAL_R) return fv_relevance_epsilon(y, ry, rx, rule);
+    return fv_relevance_move(y, ry, rx, rule);
+}
+
 const fv_op fv_op_max_pool = {.name = "max_pool",
                               .arity = 1,
                               .attr_bytes = sizeof(pool_attr),
                               .shape = shape,
                               .forward = forward,
                               .backward = backward,
-                              .relevance = fv_relevance_move,
+                              .relevance = max_relevance,
                               .cost = fv_cost_elementwise};
 
 const fv_op fv_op_avg_pool = {.name = "avg_pool",

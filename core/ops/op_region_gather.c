@@ -98,6 +98,7 @@ const fv_op fv_op_region_gather = {.name = "region_gather",
                                    .shape = shape,
                                    .forward = forward,
                                    .backward = backward,
+                                   .moves = true,
                                    .relevance = fv_relevance_move,
                                    .cost = fv_cost_elementwise};
 

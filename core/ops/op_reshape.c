@@ -57,6 +57,7 @@ const fv_op fv_op_reshape = {.name = "reshape",
                              .alias = true,
                              .shape = shape,
                              .backward = backward,
+                             .moves = true,
                              .relevance = fv_relevance_move,
                              .cost = no_cost};
 

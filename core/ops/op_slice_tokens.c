@@ -76,6 +76,7 @@ const fv_op fv_op_slice_tokens = {.name = "slice_tokens",
                                   .shape = shape,
                                   .forward = forward,
                                   .backward = backward,
+                                  .moves = true,
                                   .relevance = fv_relevance_move,
                                   .cost = fv_cost_elementwise};
 

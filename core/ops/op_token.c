@@ -95,7 +95,7 @@ static fv_status prepend_backward(const fv_var *y, const fv_tensor *dy, fv_grad 
                                                   .ld = (a.N + 1) * a.C});
 }
 
-/* A move; what reaches the token stays there (CLS). */
+/* A move; what reaches the token stays there (CLS), and in rule->absorbed. */
 static fv_status prepend_relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                                    const fv_rule *rule) {
     const int64_t C = y->shape.dim[2], N = y->shape.dim[1];
@@ -104,8 +104,11 @@ static fv_status prepend_relevance(const fv_var *y, const fv_signal *ry, fv_sign
     for (int64_t b = 0; b < y->shape.dim[0]; b++) {
         const float *signal = ry->data + b * N * C;
         double cls = 0.0;
-        for (int64_t c = 0; c < C; c++)
+        for (int64_t c = 0; c < C; c++) {
+            const float r = ry->kind == FV_SIGNAL_GI ? signal[c] * token[c] : signal[c];
             cls += (double)signal[c] * (ry->kind == FV_SIGNAL_GI ? (double)token[c] : 1.0);
+            if (rule->absorbed) rule->absorbed[b * C + c] = r;
+        }
         fv_ledger_add(rule->ledger, FV_SINK_CLS, b, cls);
     }
     return fv_relevance_move(y, ry, rx, rule);
@@ -114,9 +117,11 @@ static fv_status prepend_relevance(const fv_var *y, const fv_signal *ry, fv_sign
 const fv_op fv_op_prepend_token = {.name = "prepend_token",
                                    .arity = 2,
                                    .params = 1u << 1,
+                                   .absorbs = 1u << 1,
                                    .shape = prepend_shape,
                                    .forward = prepend_forward,
                                    .backward = prepend_backward,
+                                   .moves = true,
                                    .relevance = prepend_relevance,
                                    .cost = fv_cost_elementwise};
 
@@ -175,18 +180,21 @@ static fv_status pos_backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]
                                                   .ld = a.N * a.C});
 }
 
-/* An add whose second operand is constant: it keeps its share (POS_EMBED). */
+/* An add whose second operand is constant: it keeps its share (POS_EMBED), also in rule->absorbed. */
 static fv_status pos_relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                                const fv_rule *rule) {
     const int64_t n = y->shape.dim[1] * y->shape.dim[2];
     const float *pos = y->in[1]->data, *z = y->data;
 
     for (int64_t b = 0; b < y->shape.dim[0]; b++) {
+        const fv_stabiliser stab = fv_stabiliser_of(rule, n, z + b * n);
         double taken = 0.0;
         for (int64_t i = 0; i < n; i++) {
             const int64_t at = b * n + i;
-            const float d = ry->kind == FV_SIGNAL_R ? fv_stab(z[at], rule->epsilon) : 1.0f;
-            taken += (double)pos[i] * (double)ry->data[at] / (double)d;
+            const float d = ry->kind == FV_SIGNAL_R ? fv_stabilise(stab, z[at]) : 1.0f;
+            const double part = (double)pos[i] * (double)ry->data[at] / (double)d;
+            taken += part;
+            if (rule->absorbed) rule->absorbed[at] = (float)part;
         }
         fv_ledger_add(rule->ledger, FV_SINK_POS_EMBED, b, taken);
     }
@@ -196,6 +204,7 @@ static fv_status pos_relevance(const fv_var *y, const fv_signal *ry, fv_signal r
 const fv_op fv_op_add_pos = {.name = "add_pos",
                              .arity = 2,
                              .params = 1u << 1,
+                             .absorbs = 1u << 1,
                              .shape = pos_shape,
                              .forward = pos_forward,
                              .backward = pos_backward,
@@ -261,6 +270,7 @@ const fv_op fv_op_select_token = {.name = "select_token",
                                   .shape = select_shape,
                                   .forward = select_forward,
                                   .backward = select_backward,
+                                  .moves = true,
                                   .relevance = fv_relevance_move,
                                   .cost = fv_cost_elementwise};
 

@@ -178,10 +178,11 @@ static fv_status pack_relevance(const fv_var *y, const fv_signal *ry, fv_signal 
     return fv_relevance_move(y, ry, rx, rule);
 }
 
-#define WINDOW_OP(text, shape_rule, rule)                                                        \
-    {                                                                                            \
-        .name = text, .arity = 1, .attr_bytes = sizeof(window_attr), .shape = shape_rule,        \
-        .forward = forward, .backward = backward, .relevance = rule, .cost = fv_cost_elementwise \
+#define WINDOW_OP(text, shape_rule, rule)                                                 \
+    {                                                                                     \
+        .name = text, .arity = 1, .attr_bytes = sizeof(window_attr), .shape = shape_rule, \
+        .moves = true, .forward = forward, .backward = backward, .relevance = rule,       \
+        .cost = fv_cost_elementwise                                                       \
     }
 
 const fv_op fv_op_window_partition = WINDOW_OP("window_partition", pack_shape, pack_relevance);

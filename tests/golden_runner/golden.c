@@ -50,6 +50,38 @@ void golden_skip(golden *g, const char *name) {
     g->counts.skipped++;
 }
 
+void golden_skip_group(golden *g, const char *name) {
+    const size_t n = strlen(name);
+    bool any = false;
+
+    for (int64_t i = 0; i < fv_safetensors_count(g->file); i++) {
+        const char *t = fv_safetensors_at(g->file, i)->name;
+        if (g->used[i] || strncmp(t, name, n) != 0 || (t[n] != '.' && t[n] != '\0')) continue;
+        any = g->used[i] = true;
+    }
+    if (any) golden_skip(g, name);
+}
+
+/* [B,P,C] from [B,C,P]. */
+static const float *transposed(golden *g, int64_t B, int64_t C, int64_t P, const float *from) {
+    float *to = fv_arena_alloc(&g->arena, (size_t)(B * C * P) + 1, sizeof *to);
+
+    for (int64_t b = 0; to && b < B; b++)
+        for (int64_t c = 0; c < C; c++)
+            for (int64_t p = 0; p < P; p++) to[(b * P + p) * C + c] = from[(b * C + c) * P + p];
+    return to;
+}
+
+const float *golden_planar(golden *g, const fv_shape *s, const float *packed) {
+    if (s->rank != 4) return packed;
+    return transposed(g, s->dim[0], s->dim[1] * s->dim[2], s->dim[3], packed);
+}
+
+const float *golden_packed(golden *g, const fv_shape *s, const float *planar) {
+    if (s->rank != 4) return planar;
+    return transposed(g, s->dim[0], s->dim[1], s->dim[2] * s->dim[3], planar);
+}
+
 static const fv_safetensors_entry *find(golden *g, const char *name) {
     for (int64_t i = 0; i < fv_safetensors_count(g->file); i++) {
         const fv_safetensors_entry *e = fv_safetensors_at(g->file, i);

@@ -26,7 +26,10 @@ typedef struct golden_kind {
     void (*run)(golden *g);
 } golden_kind;
 
-#define GOLDEN_KIND_LIST(X) X(model) X(layers) X(training) X(images) X(render) X(metrics) X(saliency_srmap)
+#define GOLDEN_KIND_LIST(X)                                                                    \
+    X(model)                                                                                   \
+    X(layers) X(training) X(images) X(render) X(metrics) X(saliency_srmap) X(rules) X(convnet) \
+        X(vit) X(vit_gap) X(attn_variants) X(family)
 
 /* A tensor as f32 (i64 for integers), marked as used.  NULL when it is missing: a failed line. */
 const float *golden_f32(golden *g, const char *name, fv_shape *shape);
@@ -42,6 +45,9 @@ void golden_fail(golden *g, const char *name, const char *why, ...)
     __attribute__((format(printf, 3, 4)));
 void golden_skip(golden *g, const char *name); /* marks all tensors called name or name/... */
 
+/* The same for tensors called name or name.*, those without a case so far; no line when all have one. */
+void golden_skip_group(golden *g, const char *name);
+
 /* max |a - b| / max |b| (or / scale when positive) of a stored tensor against n computed values; a
  * different count fails. */
 void golden_compare(golden *g, const char *name, const float *computed, int64_t n, double scale,
@@ -53,6 +59,11 @@ void golden_compare_choices(golden *g, const char *name, const fv_var *computed)
 
 /* A metadata entry that is JSON text, parsed; NULL when absent. */
 fv_value *golden_meta(golden *g, const char *key);
+
+/* Maps [B,H,W,C] as [B,C,H,W] and the other way round (shape is the argument's), in the file's arena;
+ * other ranks are returned as they are.  NULL when memory runs out. */
+const float *golden_planar(golden *g, const fv_shape *shape, const float *packed);
+const float *golden_packed(golden *g, const fv_shape *shape, const float *planar);
 
 /* printf into the file's arena. */
 const char *golden_text(golden *g, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -292,13 +292,10 @@ static fv_status relevance_of(op_data *d, const fv_rule *rule, fv_tape *tape, op
 fv_status op_run_relevance(op_data *d, const fv_rule *rule, op_relevance *out) {
     fv_tape *tape = NULL;
 
-    *out = (op_relevance){.ledger.n_samples = d->samples};
+    *out = (op_relevance){0};
+    FV_TRY(fv_ledger_init(&out->ledger, d->samples, &d->arena));
     out->y = fv_arena_calloc(&d->arena, (size_t)d->n_y, sizeof(float));
     if (!out->y) return FV_ERR_NOMEM;
-    for (int s = 0; s < FV_SINK_COUNT; s++) {
-        out->ledger.sink[s] = fv_arena_calloc(&d->arena, (size_t)d->samples, sizeof(double));
-        if (!out->ledger.sink[s]) return FV_ERR_NOMEM;
-    }
     for (int k = 0; k < d->c->n_in; k++) {
         if (d->param[k] || op_in_counts(&d->c->in[k])) continue;
         out->rx[k] = fv_arena_calloc(&d->arena, (size_t)d->numel[k], sizeof(float));

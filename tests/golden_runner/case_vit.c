@@ -1,0 +1,31 @@
+/* vit.safetensors and vit_gap.safetensors: tiny vision transformers under every method. */
+#include "tests/golden_runner/vit_net.h"
+
+/* Groups without a case so far. */
+static const char *const later[] = {
+    "map",     "combine",           "meta",       "ig",           "normgrad_real",
+    "rollout", "chefer_generic",    "chefer_lrp", "attn_gradcam", "head",
+    "profile", "class_sensitivity", "gradxinput", "target_min",   NULL};
+
+static void run(golden *g) {
+    vit_net net;
+
+    if (vit_net_open(g, false, &net)) {
+        vit_check_lrp(&net);
+    }
+    vit_net_close(&net);
+    for (int i = 0; later[i]; i++) golden_skip_group(g, later[i]);
+}
+
+static void run_gap(golden *g) {
+    vit_net net;
+
+    if (vit_net_open(g, true, &net)) {
+        vit_gap_check_lrp(&net);
+    }
+    vit_net_close(&net);
+    for (int i = 0; later[i]; i++) golden_skip_group(g, later[i]);
+}
+
+const golden_kind golden_kind_vit = {.prefix = "vit", .exact = true, .run = run};
+const golden_kind golden_kind_vit_gap = {.prefix = "vit_gap", .exact = true, .run = run_gap};
