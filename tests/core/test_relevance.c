@@ -99,6 +99,156 @@ Test(core_relevance, every_op_accounts_for_all_of_it) {
     }
 }
 
+static double *new_values(int64_t n) {
+    double *v = fv_arena_calloc(&data.arena, (size_t)n, sizeof *v);
+    cr_assert_not_null(v);
+    return v;
+}
+
+static void expect_values(const op_relevance *r, int k, const double *want, const char *what) {
+    const double error = approx_error(data.numel[k], r->rx[k], want);
+    cr_expect_leq(error, 1e-5, "%s, input %d: error %g", what, k, error);
+}
+
+/* ---- rules of affine ops and options ---- */
+
+#define R_FORM .kind = FV_SIGNAL_R, .epsilon = 1e-6f
+
+static const float low[3] = {-4.0f, -4.5f, -5.0f}, high[3] = {4.0f, 5.0f, 6.0f};
+
+static const struct {
+    const char *name;
+    fv_rule rule;
+} affine_rules[] = {
+    {"z+", {R_FORM, .affine = FV_AFFINE_ZPLUS}},
+    {"alpha 2 beta 1", {R_FORM, .affine = FV_AFFINE_ALPHA_BETA, .alpha = 2.0f, .beta = 1.0f}},
+    {"gamma", {R_FORM, .affine = FV_AFFINE_GAMMA, .gamma = 0.25f}},
+    {"w^2", {R_FORM, .affine = FV_AFFINE_WSQUARE}},
+    {"flat", {R_FORM, .affine = FV_AFFINE_FLAT}},
+    {"box", {R_FORM, .affine = FV_AFFINE_BOX, .low = low, .high = high}},
+    {"z+, clipped",
+     {.kind = FV_SIGNAL_R, .epsilon = 0.1f, .affine = FV_AFFINE_ZPLUS, .stabiliser = FV_STAB_CLIP}},
+    {"z+ without biases", {R_FORM, .affine = FV_AFFINE_ZPLUS, .zero_bias = true}},
+    {"flat, norm-scaled",
+     {.kind = FV_SIGNAL_R, .epsilon = 0.1f, .affine = FV_AFFINE_FLAT, .stabiliser = FV_STAB_NORM}},
+};
+
+static bool is_affine(const op_case *c) { return op_case_op(c)->relevance == fv_relevance_affine; }
+
+Test(core_relevance, every_affine_rule_accounts_for_all_of_it) {
+    const op_case *c;
+    int n = 0;
+    for (int k = 0; (c = op_case_at(k)); k++) {
+        const int64_t columns = c->in[0].dim[c->in[0].rank - 1];
+        if (!is_affine(c)) continue;
+        for (size_t i = 0; i < sizeof affine_rules / sizeof *affine_rules; i++) {
+            if (affine_rules[i].rule.affine == FV_AFFINE_BOX && columns % 3) continue;
+            expect_conserved(c, &affine_rules[i].rule, affine_rules[i].name);
+            n++;
+        }
+    }
+    cr_expect_gt(n, 50);
+}
+
+Test(core_relevance, every_option_accounts_for_all_of_it) {
+    static const struct {
+        const char *name;
+        fv_rule rule;
+    } options[] = {
+        {"clipped", {.kind = FV_SIGNAL_R, .epsilon = 0.25f, .stabiliser = FV_STAB_CLIP}},
+        {"norm-scaled", {.kind = FV_SIGNAL_R, .epsilon = 0.25f, .stabiliser = FV_STAB_NORM}},
+        {"without biases", {.kind = FV_SIGNAL_R, .epsilon = 0.25f, .zero_bias = true}},
+        {"norms pass", {.kind = FV_SIGNAL_R, .epsilon = 0.25f, .identity_norm = true}},
+        {"gates take half, R", {.kind = FV_SIGNAL_R, .epsilon = 0.25f, .uniform_gate = true}},
+        {"gates take half, GI", {.kind = FV_SIGNAL_GI, .uniform_gate = true}},
+        {"pools divide", {.kind = FV_SIGNAL_R, .epsilon = 0.25f, .divide_max = true}},
+    };
+    const op_case *c;
+    for (int k = 0; (c = op_case_at(k)); k++) {
+        if (op_case_op(c)->constant) continue;
+        for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+            expect_conserved(c, &options[i].rule, options[i].name);
+    }
+}
+
+/* Largest difference between what two rules give to input k, relative to the larger. */
+static double difference(const op_case *c, int k, const fv_rule *a, const fv_rule *b) {
+    const op_relevance first = run(c, a);
+    double *kept = new_values(data.numel[k]);
+    double worst = 0.0, largest = 0.0;
+
+    for (int64_t i = 0; i < data.numel[k]; i++) kept[i] = (double)first.rx[k][i];
+    op_relevance second;
+    cr_assert_eq(op_run_relevance(&data, b, &second), FV_OK, "%s", fv_error_message());
+    for (int64_t i = 0; i < data.numel[k]; i++) {
+        worst = fmax(worst, fabs(kept[i] - (double)second.rx[k][i]));
+        largest = fmax(largest, fabs(kept[i]));
+    }
+    return worst / largest;
+}
+
+Test(core_relevance, affine_rules_meet_at_their_limits) {
+    const fv_rule zplus = {R_FORM, .affine = FV_AFFINE_ZPLUS};
+    const fv_rule alpha1 = {R_FORM, .affine = FV_AFFINE_ALPHA_BETA, .alpha = 1.0f, .beta = 0.0f};
+    const fv_rule gamma0 = {
+        .kind = FV_SIGNAL_R, .epsilon = 0.25f, .affine = FV_AFFINE_GAMMA, .gamma = 0.0f};
+    static const char *const ops[] = {"linear", "conv2d"};
+
+    for (int i = 0; i < 2; i++) {
+        const op_case *c = find(ops[i]);
+        cr_expect_eq(difference(c, 0, &zplus, &alpha1), 0.0);
+        cr_expect_leq(difference(c, 0, &gamma0, &r_large), 1e-5);
+    }
+}
+
+/* Rows with a positive output, started from alone. */
+Test(core_relevance, gamma_tends_to_zplus_on_positive_outputs) {
+    const fv_rule zplus = {R_FORM, .affine = FV_AFFINE_ZPLUS};
+    const fv_rule large = {R_FORM, .affine = FV_AFFINE_GAMMA, .gamma = 1e6f};
+    op_relevance r = run(find("linear"), &zplus);
+    op_relevance a, b;
+
+    for (int64_t i = 0; i < data.n_y; i++)
+        if (r.y[i] <= 0.0f) data.dy[i] = 0.0f;
+    cr_assert_eq(op_run_relevance(&data, &zplus, &a), FV_OK);
+    cr_assert_eq(op_run_relevance(&data, &large, &b), FV_OK);
+    double *want = new_values(data.numel[0]);
+    for (int64_t i = 0; i < data.numel[0]; i++) want[i] = (double)a.rx[0][i];
+    expect_values(&b, 0, want, "gamma 1e6");
+}
+
+/* For epsilon -> 0 relevance g y at the output becomes what the gradient form reads off. */
+Test(core_relevance, epsilon_tends_to_the_gradient_form) {
+    const fv_rule tiny = {.kind = FV_SIGNAL_R, .epsilon = 1e-20f};
+    const op_case *c;
+
+    for (int k = 0; (c = op_case_at(k)); k++) {
+        if (op_case_op(c)->constant) continue;
+        const op_relevance first = run(c, &gi);
+        op_relevance second;
+        for (int64_t i = 0; i < data.n_y; i++) data.dy[i] *= first.y[i];
+        cr_assert_eq(op_run_relevance(&data, &tiny, &second), FV_OK, "%s", fv_error_message());
+        for (int i = 0; i < c->n_in; i++) {
+            double worst = 0.0, largest = 0.0;
+            for (int64_t e = 0; first.rx[i] && e < data.numel[i]; e++) {
+                worst = fmax(worst, fabs((double)first.rx[i][e] - (double)second.rx[i][e]));
+                largest = fmax(largest, fabs((double)first.rx[i][e]));
+            }
+            cr_expect_leq(worst, 1e-4 * largest, "%s %s, input %d: %g of %g", c->op, c->variant, i,
+                          worst, largest);
+        }
+    }
+}
+
+Test(core_relevance, the_box_rule_needs_its_box) {
+    const fv_rule box = {R_FORM, .affine = FV_AFFINE_BOX};
+    op_relevance out;
+
+    cr_assert_eq(op_data_create(find("linear"), SAMPLES, false, &data), FV_OK);
+    cr_expect_eq(op_run_relevance(&data, &box, &out), FV_ERR_CONFIG);
+    op_data_destroy(&data);
+}
+
 /* Nothing of a choice reaches what it was made from. */
 Test(core_relevance, choices_take_none) {
     const op_case *c;
@@ -119,17 +269,6 @@ Test(core_relevance, choices_take_none) {
 /* ---- single rules, with a stabiliser large enough to be seen ---- */
 
 static double stab(double z) { return z + (z >= 0.0 ? 0.25 : -0.25); }
-
-static double *new_values(int64_t n) {
-    double *v = fv_arena_calloc(&data.arena, (size_t)n, sizeof *v);
-    cr_assert_not_null(v);
-    return v;
-}
-
-static void expect_values(const op_relevance *r, int k, const double *want, const char *what) {
-    const double error = approx_error(data.numel[k], r->rx[k], want);
-    cr_expect_leq(error, 1e-5, "%s, input %d: error %g", what, k, error);
-}
 
 static void expect_sink(const op_relevance *r, fv_sink sink, int64_t b, double want) {
     const double got = r->ledger.sink[sink][b];
