@@ -1,22 +1,10 @@
 /* convnet.safetensors: a small convolutional network under every method. */
+#include "tests/golden_runner/case_saliency_gradients.h"
 #include "tests/golden_runner/convnet.h"
 
 /* Groups without a case so far. */
-static const char *const later[] = {"map",
-                                    "grid",
-                                    "combine",
-                                    "meta",
-                                    "ig",
-                                    "smoothgrad",
-                                    "rise",
-                                    "occlusion",
-                                    "vargrad",
-                                    "gradxinput",
-                                    "smoothgrad_sq",
-                                    "class_sensitivity",
-                                    "saliency_maxabs",
-                                    "normgrad_real",
-                                    NULL};
+static const char *const later[] = {"map",           "grid", "combine", "meta", "class_sensitivity",
+                                    "normgrad_real", NULL};
 
 static void run(golden *g) {
     convnet net;
@@ -25,6 +13,9 @@ static void run(golden *g) {
         convnet_check_lrp(&net);
     }
     convnet_close(&net);
+    saliency_model m;
+    if (saliency_model_open_convnet(g, &m)) gradients_convnet_cases(&m);
+    saliency_model_close(&m);
     for (int i = 0; later[i]; i++) golden_skip_group(g, later[i]);
 }
 

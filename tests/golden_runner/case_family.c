@@ -1,6 +1,7 @@
 /* saliency/family_<model>.safetensors: the mini models end to end.  Parameters and images come from the
  * generator, batch-norm statistics from ../model_<model>.safetensors. */
 #include "models/model.h"
+#include "tests/golden_runner/case_saliency_gradients.h"
 #include "tests/golden_runner/saliency_case.h"
 #include "tests/support/generator.h"
 
@@ -10,7 +11,7 @@
 #include <string.h>
 
 /* Groups without a case so far. */
-static const char *const later[] = {"normgrad", "gradcam", "rollout", NULL};
+static const char *const later[] = {"normgrad", "rollout", NULL};
 
 /* Of the largest value, by model: what float32 is allowed to lose. */
 typedef struct tolerance {
@@ -256,6 +257,9 @@ static void run(golden *g) {
         check(&f);
     fv_tape_destroy(f.tape);
     fv_model_destroy(f.model);
+    saliency_model m;
+    if (saliency_model_open_family(g, &m)) gradients_family_cases(&m);
+    saliency_model_close(&m);
     for (int i = 0; later[i]; i++) golden_skip_group(g, later[i]);
 }
 

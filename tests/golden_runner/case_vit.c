@@ -1,11 +1,12 @@
 /* vit.safetensors and vit_gap.safetensors: tiny vision transformers under every method. */
+#include "tests/golden_runner/case_saliency_gradients.h"
 #include "tests/golden_runner/vit_net.h"
 
 /* Groups without a case so far. */
 static const char *const later[] = {
-    "map",     "combine",           "meta",       "ig",           "normgrad_real",
-    "rollout", "chefer_generic",    "chefer_lrp", "attn_gradcam", "head",
-    "profile", "class_sensitivity", "gradxinput", "target_min",   NULL};
+    "map",        "combine",      "meta", "normgrad_real", "rollout",           "chefer_generic",
+    "chefer_lrp", "attn_gradcam", "head", "profile",       "class_sensitivity", "target_min",
+    NULL};
 
 static void run(golden *g) {
     vit_net net;
@@ -14,6 +15,9 @@ static void run(golden *g) {
         vit_check_lrp(&net);
     }
     vit_net_close(&net);
+    saliency_model m;
+    if (saliency_model_open_vit(g, &m)) gradients_vit_cases(&m);
+    saliency_model_close(&m);
     for (int i = 0; later[i]; i++) golden_skip_group(g, later[i]);
 }
 
