@@ -104,7 +104,8 @@ uint32_t fv_tape_next_layer(fv_tape *tape);
 #define FV_WATCH_RELEVANCE 4u
 fv_status fv_tape_watch(fv_tape *tape, const char *pattern, uint32_t what); /* until cleared */
 void fv_tape_clear_watches(fv_tape *tape);
-/* Names an activation; free when nothing watches it.  Returns x. */
+/* Names an activation; free when nothing watches it.  Returns x.  What an op makes of a parameter is
+ * named after the parameter too ("blocks.0.mlp.fc1.weight": the layer's output before an activation). */
 fv_var *fv_tap(fv_var *x, const char *name);
 /* The variable tapped under a name in this step, NULL if none. */
 fv_var *fv_tape_find(const fv_tape *tape, const char *name);
