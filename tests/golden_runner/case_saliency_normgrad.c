@@ -1,7 +1,6 @@
 #include "tests/golden_runner/case_saliency_normgrad.h"
 
 #include "eval/saliency/combine_layers.h"
-#include "eval/saliency/explain_run.h"
 #include "eval/saliency/meta_step.h"
 #include "eval/saliency/spatial_contribution.h"
 
@@ -9,18 +8,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_IMAGES 8
-#define TIGHT      1e-5
-#define PRODUCT    2e-4 /* weighted geometric means: steep where a map is near 0 */
+#define TIGHT   1e-5
+#define PRODUCT 2e-4 /* weighted geometric means: steep where a map is near 0 */
 
 /* ---- one method ---- */
 
 typedef enum result { GRIDS, MAPS } result;
 
 /* Grids or maps of the first n images, one behind the other; NULL after a failed line. */
-static float *compute(normgrad_case *c, const char *name, const char *method, int64_t n,
+static float *compute(const saliency_model *c, const char *name, const char *method, int64_t n,
                       result what, int64_t *numel) {
-    fv_explanation e[MAX_IMAGES];
+    fv_explanation e[SALIENCY_MAX_IMAGES];
     fv_saliency_choice choice;
     const fv_explain_request request = {
         .choice = &choice, .target = c->target, .against = FV_AGAINST_NOTHING};
@@ -44,16 +42,16 @@ static float *compute(normgrad_case *c, const char *name, const char *method, in
     return all;
 }
 
-static void check(normgrad_case *c, const char *name, const char *method, int64_t n, result what,
-                  double tolerance) {
+static void check(const saliency_model *c, const char *name, const char *method, int64_t n,
+                  result what, double tolerance) {
     int64_t numel;
     const float *got = compute(c, name, method, n, what, &numel);
     if (got) golden_compare(c->g, name, got, numel, 0, tolerance);
 }
 
 /* map.<variant>.<node>[.up16]; taps: what the model calls them. */
-static void check_nodes(normgrad_case *c, const char *const variants[], const char *const nodes[],
-                        const char *const taps[]) {
+static void check_nodes(const saliency_model *c, const char *const variants[],
+                        const char *const nodes[], const char *const taps[]) {
     for (int v = 0; variants[v]; v++)
         for (int i = 0; nodes[i]; i++) {
             const char *method = golden_text(c->g, "normgrad:%s:layer=%s", variants[v], taps[i]);
@@ -68,7 +66,7 @@ static void check_nodes(normgrad_case *c, const char *const variants[], const ch
 
 /* Records all images, watches one name and takes the gradient of the targets' logits or of
  * their cross entropy. */
-static const fv_var *record(normgrad_case *c, const char *tap, bool entropy) {
+static const fv_var *record(const saliency_model *c, const char *tap, bool entropy) {
     const fv_model_input *input = &c->model->input;
     const int64_t K = c->model->num_classes;
     const fv_tensor images = {(void *)(uintptr_t)c->pixels, FV_F32,
@@ -97,7 +95,7 @@ static const fv_var *record(normgrad_case *c, const char *tap, bool entropy) {
 
 /* ---- real layers, per token: the class token's number comes first ---- */
 
-static void check_tokens(normgrad_case *c, const char *name, const char *path) {
+static void check_tokens(const saliency_model *c, const char *name, const char *path) {
     const char *weight = golden_text(c->g, "%s.weight", path);
     const fv_var *y = record(c, weight, false);
 
@@ -134,7 +132,7 @@ static void check_tokens(normgrad_case *c, const char *name, const char *path) {
 
 /* ---- combinations ---- */
 
-static void check_combinations(normgrad_case *c, const char *variant, const char *layers) {
+static void check_combinations(const saliency_model *c, const char *variant, const char *layers) {
     const char *base = golden_text(c->g, "normgrad:%s:layer=%s", variant, layers);
     const char *linear = golden_text(c->g, "combine.%s.geometric_linear", variant);
 
@@ -146,7 +144,8 @@ static void check_combinations(normgrad_case *c, const char *variant, const char
 }
 
 /* Grad-CAM's enlarged maps are in the file. */
-static void check_combined_maps(normgrad_case *c, const char *kind, const char *const nodes[]) {
+static void check_combined_maps(const saliency_model *c, const char *kind,
+                                const char *const nodes[]) {
     static const struct {
         const char *name;
         fv_combination how;
@@ -180,7 +179,8 @@ static void check_combined_maps(normgrad_case *c, const char *kind, const char *
 }
 
 /* grid.<layer>.<aggregation>.<node> and .combined, the plain product. */
-static void check_grid(normgrad_case *c, const char *stored_layer, const char *variant, int how) {
+static void check_grid(const saliency_model *c, const char *stored_layer, const char *variant,
+                       int how) {
     static const char *const aggregations[] = {"norm", "filter_norm", "sum", "max"};
     static const char *const nodes[] = {"relu2", "relu3", "relu4"};
     const char *prefix = golden_text(c->g, "grid.%s.%s", stored_layer, aggregations[how]);
@@ -211,7 +211,7 @@ static void check_grid(normgrad_case *c, const char *stored_layer, const char *v
 /* ---- the step ---- */
 
 typedef struct stepped {
-    normgrad_case *c;
+    const saliency_model *c;
     const char *prefix;
     const char *const *params;
 } stepped;
@@ -230,7 +230,7 @@ static fv_status compare_params(fv_explain_run *run, void *arg) {
     return FV_OK;
 }
 
-static void check_step(normgrad_case *c, const char *prefix, double lr,
+static void check_step(const saliency_model *c, const char *prefix, double lr,
                        const char *const params[]) {
     const fv_saliency_choice choice = {.text = prefix};
     fv_explain_run run = {.tape = c->tape,
@@ -245,7 +245,7 @@ static void check_step(normgrad_case *c, const char *prefix, double lr,
         golden_fail(c->g, prefix, "%s", fv_error_message());
 }
 
-static void check_meta(normgrad_case *c) {
+static void check_meta(const saliency_model *c) {
     static const char *const signs[] = {"pos", "neg"}, *const rates[] = {"0.001", "0.0025"};
     static const char *const nodes[] = {"relu3", "relu4"};
 
@@ -261,7 +261,7 @@ static void check_meta(normgrad_case *c) {
 
 /* ---- files ---- */
 
-void normgrad_convnet_cases(normgrad_case *c) {
+void normgrad_convnet_cases(const saliency_model *c) {
     static const char *const nodes[] = {"input", "conv1", "relu1", "pool1", "conv2", "relu2",
                                         "conv3", "relu3", "conv4", "relu4", NULL};
     static const char *const variants[] = {"bias",    "scaling",   "conv1x1",
@@ -287,7 +287,7 @@ void normgrad_convnet_cases(normgrad_case *c) {
     check_meta(c);
 
     const fv_var *v = record(c, "relu4", true);
-    float got[MAX_IMAGES * 16];
+    float got[SALIENCY_MAX_IMAGES * 16];
     if (!v) return;
     const int64_t h = v->shape.dim[1], w = v->shape.dim[2], C = v->shape.dim[3];
     const fv_spatial_contribution all =
@@ -297,7 +297,7 @@ void normgrad_convnet_cases(normgrad_case *c) {
     golden_compare(c->g, "map.conv1x1.relu4.from_cross_entropy", got, c->N * h * w, 0, TIGHT);
 }
 
-void normgrad_vit_cases(normgrad_case *c) {
+void normgrad_vit_cases(const saliency_model *c) {
     static const char *const nodes[] = {
         "tokens.0",     "tokens.1",       "tokens.2",     "blocks.0.norm1",
         "blocks.0.mid", "blocks.1.norm1", "blocks.1.mid", NULL};
@@ -326,7 +326,7 @@ static const struct {
 } tolerances[] = {
     {"mini_halonet_h1", 2e-2, 2e-3}, {"mini_halonet_ts", 2e-2, 1e-2}, {"", 1e-5, 3e-3}};
 
-void normgrad_family_cases(normgrad_case *c) {
+void normgrad_family_cases(const saliency_model *c) {
     const char *model = c->model->name;
     size_t t = 0;
 
