@@ -108,7 +108,8 @@ uint32_t fv_tape_next_layer(fv_tape *tape);
                                  that take relevance (positions, class token) have theirs, [B,numel] */
 fv_status fv_tape_watch(fv_tape *tape, const char *pattern, uint32_t what); /* until cleared */
 void fv_tape_clear_watches(fv_tape *tape);
-/* Names an activation; free when nothing watches it.  Returns x. */
+/* Names an activation; free when nothing watches it.  Returns x.  What an op makes of a parameter is
+ * named after the parameter too ("blocks.0.mlp.fc1.weight": the layer's output before an activation). */
 fv_var *fv_tap(fv_var *x, const char *name);
 /* The same under "<scope>.<name>", for what ops and layers compose within their scope. */
 fv_var *fv_tap_part(fv_var *x, const char *name);

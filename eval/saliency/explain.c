@@ -104,6 +104,9 @@ static fv_status explain(fv_explain_run *run, const fv_explain_request *request)
     float *weight = fv_arena_calloc(run->arena, B * (size_t)run->K, sizeof *weight);
 
     if (!target || !weight) return FV_ERR_NOMEM;
+    if (fv_saliency_trains(run->choice) && !run->model->params.grad.base)
+        return FV_FAIL(FV_ERR_CONFIG, "%s: the model was opened without gradients",
+                       run->choice->text);
     FV_TRY(allocate(run));
     if (method->takes_layer) {
         const char *text = run->choice->layer;

@@ -1,6 +1,7 @@
 #include "eval/saliency/explain_run.h"
 
 #include "core/alloc.h"
+#include "core/ops/op_list.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -72,6 +73,14 @@ static fv_status no_node(const fv_explain_run *run, const char *name, const char
                    m->n_features ? m->feature_names[0] : "none", last);
 }
 
+/* Attention matrices and tokens in windows have as many axes as maps. */
+static bool is_map(const fv_var *v) {
+    if (v->op == &fv_op_softmax) return false;
+    for (; v && v->op != &fv_op_window_merge && v->op != &fv_op_conv2d; v = v->in[0])
+        if (v->op == &fv_op_window_partition) return false;
+    return true;
+}
+
 fv_status fv_explain_node(const fv_explain_run *run, const char *name, fv_node *out) {
     const fv_var *v = fv_tape_find(run->tape, name);
     const fv_model *m = run->model;
@@ -79,13 +88,14 @@ fv_status fv_explain_node(const fv_explain_run *run, const char *name, fv_node *
     if (!v) return no_node(run, name, "the model has no such activation");
     const fv_shape *s = &v->shape;
     *out = (fv_node){.B = s->dim[0], .C = fv_shape_last(s), .var = v};
-    if (s->rank == 4) {
+    if (s->rank == 4 && is_map(v)) {
         out->h = s->dim[1];
         out->w = s->dim[2];
-    } else if (s->rank == 3 && s->dim[1] == m->prefix_tokens + m->grid_h * m->grid_w) {
-        out->h = m->grid_h;
+    } else if (s->rank == 3) {
+        const int64_t skip = s->dim[1] - m->grid_h * m->grid_w;
+        out->h = skip == 0 || skip == m->prefix_tokens ? m->grid_h : 0;
         out->w = m->grid_w;
-        out->skip = m->prefix_tokens;
+        out->skip = skip;
     }
     out->rows = out->skip + out->h * out->w;
     if (v->dtype != FV_F32 || out->h < 1 || out->w < 1)
@@ -127,6 +137,7 @@ static fv_status add_named(fv_explain_run *run, const char *name) {
 
     if (strcmp(name, "@stages") == 0) return add_features(run, "stages.");
     if (strcmp(name, "@blocks") == 0) return add_features(run, "blocks.");
+    if (strcmp(name, "@first_conv") == 0) return add_layer(run, m->first_conv);
     for (size_t i = 0; i < sizeof relative / sizeof *relative; i++) {
         if (strcmp(name, relative[i].name) != 0 || m->n_features < relative[i].from_last) continue;
         name = fv_arena_printf(run->arena, "%s%s",

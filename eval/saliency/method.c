@@ -169,6 +169,10 @@ bool fv_saliency_has_sign(const fv_saliency_choice *choice) {
     return m->variant_has_sign ? m->variant_has_sign(choice) : m->has_sign;
 }
 
+bool fv_saliency_trains(const fv_saliency_choice *choice) {
+    return choice->method->trains && choice->method->trains(choice);
+}
+
 fv_value *fv_saliency_settings(const fv_saliency_choice *choice, fv_arena *arena) {
     const fv_saliency_method *m = choice->method;
     fv_value *map = fv_value_new(arena, FV_VALUE_MAP);

@@ -40,7 +40,8 @@ typedef struct fv_saliency_choice {
 typedef enum fv_saliency_kind {
     FV_SALIENCY_PIXELS, /* relevance [H,W,3]; the map is the sum over channels */
     FV_SALIENCY_MAP,    /* map [H,W] */
-    FV_SALIENCY_GRID    /* grid [h,w] of a layer; the map is its bilinear enlargement */
+    FV_SALIENCY_GRID    /* grid [h,w] of a layer; the map is its bilinear enlargement.  A run that
+                           combines layers makes no grid and fills map */
 } fv_saliency_kind;
 
 struct fv_saliency_method {
@@ -78,6 +79,7 @@ const fv_saliency_method *fv_saliency_at(int i); /* in list order, NULL after th
 double fv_saliency_number(const fv_saliency_choice *choice, const char *name);
 
 bool fv_saliency_has_sign(const fv_saliency_choice *choice);
+bool fv_saliency_trains(const fv_saliency_choice *choice);
 
 /* Variant, numbers, layer and what describe adds, as a map in arena; NULL when memory runs out. */
 fv_value *fv_saliency_settings(const fv_saliency_choice *choice, fv_arena *arena);

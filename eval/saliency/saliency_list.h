@@ -2,9 +2,6 @@
 #ifndef FV_EVAL_SALIENCY_SALIENCY_LIST_H
 #define FV_EVAL_SALIENCY_SALIENCY_LIST_H
 
-#define FV_SALIENCY_LIST(X)                                                                \
-    X(lrp)                                                                                 \
-    X(sr) X(gradient_x_input) X(gradient) X(smoothgrad) X(integrated_gradients) X(gradcam) \
-        X(hirescam) X(layercam) X(rise) X(occlusion) X(centre) X(edge) X(random)
+#define FV_SALIENCY_LIST(X) X(lrp) X(sr) X(gradient_x_input) X(gradient) X(smoothgrad) X(integrated_gradients) X(gradcam) X(hirescam) X(layercam) X(rise) X(occlusion) X(centre) X(edge) X(random) X(normgrad)
 
 #endif
