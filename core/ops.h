@@ -149,6 +149,15 @@ fv_var *fv_routed_attention(fv_var *qkv, fv_var *index, fv_var *prefix, int64_t 
  * the other, [B,R,k n,C]. */
 fv_var *fv_region_gather(fv_var *x, fv_var *index);
 
+/* What composed attention is made of, tapped under the scope as "queries" [...,Q,d], "keys" and "values"
+ * [...,N,d], "logits" (scaled, with position terms) and "weights" [...,Q,N], "mixed" [...,Q,d].  Channel
+ * attention calls its matrices "channel_logits" and "channel_weights" [B,g,d,d]; what prefix tokens do
+ * with all tokens stands under "prefix.queries" and so on. */
+typedef struct fv_attention_parts {
+    fv_var *q, *k, *v, *logits;
+} fv_attention_parts;
+fv_var *fv_attention_mix(const fv_attention_parts *p); /* softmax(logits) v */
+
 /* The parts of the composed forms. */
 /* x [B,N,S h d] -> part `index` of S as heads, [B,h,N,d]; [B,nW,N,S h d] -> [B,nW,h,N,d] */
 fv_var *fv_heads_split(fv_var *x, int64_t heads, int64_t index, int64_t parts);

@@ -91,6 +91,13 @@ const char *fv_tape_scope(fv_tape *tape, const char *path) {
     return old;
 }
 
+const char *fv_tape_scope_child(fv_tape *tape, const char *name) {
+    const char *path = fv_arena_printf(&tape->nodes, "%s.%s", tape->scope, name);
+
+    if (!path) fv_tape_store(tape, FV_ERR_NOMEM);
+    return fv_tape_scope(tape, path ? path : tape->scope);
+}
+
 uint32_t fv_tape_next_layer(fv_tape *tape) { return tape->next_layer++; }
 
 /* ---- buffers ---- */
@@ -116,9 +123,15 @@ float *fv_tape_scratch(fv_tape *tape, int64_t n) {
     return p;
 }
 
+int fv_tape_scratch_mark(const fv_tape *tape) { return tape->n_scratch; }
+
+void fv_tape_scratch_release(fv_tape *tape, int mark) {
+    while (tape->n_scratch > mark)
+        fv_memplan_use(tape->plan, tape->scratch[--tape->n_scratch]);
+}
+
 fv_status fv_tape_end_op(fv_tape *tape) {
-    for (int i = 0; i < tape->n_scratch; i++) fv_memplan_use(tape->plan, tape->scratch[i]);
-    tape->n_scratch = 0;
+    fv_tape_scratch_release(tape, 0);
     if (!fv_memplan_stale(tape->plan)) return FV_OK;
     return FV_FAIL(FV_ERR_INTERNAL, "the step reads a buffer that was not kept for it");
 }
@@ -167,6 +180,7 @@ fv_var *fv_param_var(fv_tape *tape, fv_param *param) {
                 return fv_tape_fail(tape, FV_FAIL(FV_ERR_UNSUPPORTED,
                                                   "parameter %s is read by two ops", param->name));
     v->param = param;
+    if (tape->step.mode == FV_EXPLAIN) return fv_tap(v, param->name); /* "pos_embed" */
     return v;
 }
 
@@ -287,6 +301,15 @@ fv_var *fv_tap(fv_var *x, const char *name) {
     tape->taps[tape->n_taps++] = (fv_tap_entry){copy, x};
     x->watch |= what;
     return what & FV_WATCH_VALUE ? fv_keep(x) : x;
+}
+
+fv_var *fv_tap_part(fv_var *x, const char *name) {
+    const fv_tape *tape = x->tape;
+    char path[512];
+
+    if (tape->n_watches == 0) return x;
+    snprintf(path, sizeof path, "%s.%s", tape->scope, name);
+    return fv_tap(x, path);
 }
 
 fv_var *fv_tape_find(const fv_tape *tape, const char *name) {

@@ -95,6 +95,8 @@ fv_var *fv_param_var(fv_tape *tape, fv_param *param);
 
 /* Sets the layer path recorded with the ops that follow ("blocks.0.attn"); returns the old one. */
 const char *fv_tape_scope(fv_tape *tape, const char *path);
+/* The same with the path "<scope>.<name>", which the tape keeps until the next step. */
+const char *fv_tape_scope_child(fv_tape *tape, const char *name);
 /* Depth-first number of the current op within the step: the layer entry of random keys. */
 uint32_t fv_tape_next_layer(fv_tape *tape);
 
@@ -106,6 +108,8 @@ fv_status fv_tape_watch(fv_tape *tape, const char *pattern, uint32_t what); /* u
 void fv_tape_clear_watches(fv_tape *tape);
 /* Names an activation; free when nothing watches it.  Returns x. */
 fv_var *fv_tap(fv_var *x, const char *name);
+/* The same under "<scope>.<name>", for what ops and layers compose within their scope. */
+fv_var *fv_tap_part(fv_var *x, const char *name);
 /* The variable tapped under a name in this step, NULL if none. */
 fv_var *fv_tape_find(const fv_tape *tape, const char *name);
 /* Keeps the value of x readable until the next step.  Returns x. */
@@ -137,6 +141,9 @@ void fv_tape_commit(fv_tape *tape);
 /* Scratch of n floats for the op that runs now, valid until it returns; NULL when memory runs out
  * (the message is set).  Ops only; per-task scratch comes from fv_scratch. */
 float *fv_tape_scratch(fv_tape *tape, int64_t n);
+/* Gives up what was taken since the mark: for an op that runs others. */
+int fv_tape_scratch_mark(const fv_tape *tape);
+void fv_tape_scratch_release(fv_tape *tape, int mark);
 
 /* ---- the record ---- */
 int64_t fv_tape_count(const fv_tape *tape); /* variables, leaves included */

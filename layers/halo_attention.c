@@ -46,7 +46,6 @@ fv_status fv_halo_attention_init(fv_halo_attention *m, fv_scope scope, const fv_
     return fv_scope_param(pos, "width_rel", fv_shape_of(2, 2 * w - 1, dk), table, &m->width_rel);
 }
 
-/* Tap "<path>.attn" in FV_EXPLAIN, where fv_attention_halo is composed. */
 fv_var *fv_halo_attention_forward(const fv_halo_attention *m, fv_var *x) {
     const fv_halo_args args = {.heads = m->cfg.heads,
                                .block = m->cfg.block,

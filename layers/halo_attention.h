@@ -35,7 +35,7 @@ typedef struct fv_halo_attention {
 fv_status fv_halo_attention_init(fv_halo_attention *m, fv_scope scope, const fv_halo_config *cfg);
 
 /* x [B,H,W,C] -> [B,H/s,W/s,dim_out] in x's dtype, tapped under the layer's path; in FV_EXPLAIN the
- * weights [B,h,n,bq^2,w^2] are tapped as "<path>.attn".  H and W that are not multiples of the block
+ * parts of the attention are tapped (fv_attention_parts).  H and W that are not multiples of the block
  * are FV_ERR_SHAPE. */
 fv_var *fv_halo_attention_forward(const fv_halo_attention *m, fv_var *x);
 

@@ -16,7 +16,7 @@
 #define FV_MIXER_PREFIX  (1u << 2) /* takes prefix tokens */
 #define FV_MIXER_ANYGRID (1u << 3) /* any grid size */
 #define FV_MIXER_ATTNMAP \
-    (1u << 4) /* an effective N x N matrix exists and is tapped as "<path>.attn" */
+    (1u << 4) /* an effective N x N matrix exists and is tapped as "<path>.weights" */
 #define FV_MIXER_STATEFUL     (1u << 5)
 #define FV_MIXER_STOCHASTIC   (1u << 6)
 #define FV_MIXER_AUXLOSS      (1u << 7)

@@ -125,7 +125,8 @@ static fv_var *attend_with_prefix(const bra *m, fv_var **prefix, fv_var *regions
     return attend(m, qkv, first);
 }
 
-/* x [B,N,C] -> [B,N,C].  Taps "<path>.routing" [B,R,k], "<path>.attn" [B,R,h,n,P+k n] in FV_EXPLAIN. */
+/* x [B,N,C] -> [B,N,C].  Taps "<path>.routing" [B,R,k], in FV_EXPLAIN those of fv_attention_parts,
+ * "<path>.weights" [B,R,h,n,P+k n]. */
 static fv_var *forward(const void *self, fv_var *x) {
     const bra *m = self;
     fv_prefix_parts in = fv_prefix_split(x, m->n_prefix, m->grid_h, m->grid_w);

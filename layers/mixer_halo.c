@@ -13,7 +13,7 @@
 #include <math.h>
 
 typedef struct halo {
-    const char *path, *weights_path;  /* tap of the weights beside prefix tokens: "<path>.attn" */
+    const char *path;
     fv_linear_layer q, kv, proj;      /* [C,C]; [2C,C], per head d keys, then d values; [C,C] */
     fv_param *height_rel, *width_rel; /* pos_embed.*: [2w-1,d] */
     int64_t heads, block, halo;
@@ -59,7 +59,6 @@ static fv_status init(void *self, fv_scope scope, fv_value *cfg, const fv_mixer_
                        "attention.heads: %" PRId64 " does not divide the width %" PRId64, m->heads,
                        C);
     m->path = scope.path;
-    m->weights_path = fv_scope_child(scope, "attn").path;
     m->n_prefix = shape->n_prefix;
     m->grid_h = shape->grid_h;
     m->grid_w = shape->grid_w;
@@ -70,8 +69,7 @@ static fv_status init(void *self, fv_scope scope, fv_value *cfg, const fv_mixer_
     FV_TRY(fv_linear_layer_init(&m->kv, fv_scope_child(scope, "kv"), C, 2 * C, qkv_bias));
     FV_TRY(fv_scope_param(pos, "height_rel", fv_shape_of(2, rows, d), table, &m->height_rel));
     FV_TRY(fv_scope_param(pos, "width_rel", fv_shape_of(2, rows, d), table, &m->width_rel));
-    FV_TRY(fv_linear_layer_init(&m->proj, fv_scope_child(scope, "proj"), C, C, proj_bias));
-    return m->weights_path ? FV_OK : FV_ERR_NOMEM;
+    return fv_linear_layer_init(&m->proj, fv_scope_child(scope, "proj"), C, C, proj_bias);
 }
 
 /* Grid tokens [B,HW,c] as a map of whole blocks [B,H',W',c]. */
@@ -105,9 +103,15 @@ static float scale_of(const halo *m) { return (float)(1.0 / sqrt((double)(m->dim
 
 /* Queries of the prefix and all tokens: q [B,P,C], kv [B,N,2C] -> [B,P,C] */
 static fv_var *prefix_attend(const halo *m, fv_var *q, fv_var *kv) {
-    fv_var *k = heads_of(m, kv, 0), *v = heads_of(m, kv, m->dim / m->heads);    /* [B,h,N,d] */
-    fv_var *logits = fv_scale(fv_matmul_nt(heads_of(m, q, 0), k), scale_of(m)); /* [B,h,P,N] */
-    return fv_heads_merge(fv_matmul(fv_softmax(logits), v));                    /* [B,P,C] */
+    const char *outer = fv_tape_scope_child(q->tape, "prefix");
+    fv_attention_parts p = {.q = heads_of(m, q, 0),                   /* [B,h,P,d] */
+                            .k = heads_of(m, kv, 0),                  /* [B,h,N,d] */
+                            .v = heads_of(m, kv, m->dim / m->heads)}; /* [B,h,N,d] */
+    p.logits = fv_scale(fv_matmul_nt(p.q, p.k), scale_of(m));         /* [B,h,P,N] */
+    fv_var *y = fv_heads_merge(fv_attention_mix(&p));                 /* [B,P,C] */
+
+    fv_tape_scope(q->tape, outer);
+    return y;
 }
 
 /* Queries of the grid: maps q [B,H',W',C] and kv [B,H',W',2C], prefix [B,P,2C] -> map [B,H',W',C].  In
@@ -119,15 +123,16 @@ static fv_var *grid_attend(const halo *m, fv_var *q, fv_var *kv, fv_var *prefix)
     const int64_t n = H / b * (W / b), bb = b * b;
     fv_var *height = fv_param_var(tape, m->height_rel), *width = fv_param_var(tape, m->width_rel);
 
-    q = fv_halo_gather(q, b, 0, h, 0, d);                /* [B,h,n,b^2,d] */
-    fv_var *k = fv_halo_gather(kv, b, m->halo, h, 0, d); /* [B,h,n,w^2,d] */
-    fv_var *v = fv_halo_gather(kv, b, m->halo, h, d, d); /* [B,h,n,w^2,d] */
+    q = fv_tap_part(fv_halo_gather(q, b, 0, h, 0, d), "queries");               /* [B,h,n,b^2,d] */
+    fv_var *k = fv_tap_part(fv_halo_gather(kv, b, m->halo, h, 0, d), "keys");   /* [B,h,n,w^2,d] */
+    fv_var *v = fv_tap_part(fv_halo_gather(kv, b, m->halo, h, d, d), "values"); /* [B,h,n,w^2,d] */
     fv_var *all = fv_reshape(q, fv_shape_of(4, B, h, n * bb, d));
     fv_var *near = fv_add(fv_scale(fv_matmul_nt(q, k), scale_of(m)),
                           fv_rel_logits(q, height, width, b, w)); /* [B,h,n,b^2,w^2] */
     fv_var *first = fv_scale(fv_matmul_nt(all, heads_of(m, prefix, 0)), scale_of(m));
     first = fv_reshape(first, fv_shape_of(5, B, h, n, bb, P)); /* [B,h,n,b^2,P] */
-    fv_var *attn = fv_tap(fv_softmax(fv_join_channels(first, near)), m->weights_path);
+    fv_var *logits = fv_tap_part(fv_join_channels(first, near), "logits");
+    fv_var *attn = fv_tap_part(fv_softmax(logits), "weights"); /* [B,h,n,b^2,P+w^2] */
     fv_var *to_first = fv_reshape(fv_slice_channels(attn, 0, P), fv_shape_of(4, B, h, n * bb, P));
     fv_var *y = fv_matmul(fv_slice_channels(attn, P, w * w), v); /* [B,h,n,b^2,d] */
     y = fv_add(fv_reshape(y, fv_shape_of(4, B, h, n * bb, d)),
@@ -147,7 +152,8 @@ static fv_var *attend_with_prefix(const halo *m, fv_var *x) {
     return fv_join_prefix(prefix, tokens_of(m, map)); /* [B,N,C] */
 }
 
-/* x [B,N,C] -> [B,N,C].  Tap "<path>.attn" [B,h,n,b^2,(P+)w^2], without prefix tokens in FV_EXPLAIN only. */
+/* x [B,N,C] -> [B,N,C].  Taps of fv_attention_parts, "<path>.weights" [B,h,n,b^2,(P+)w^2], without
+ * prefix tokens in FV_EXPLAIN only; "<path>.keys" are those of the grid. */
 static fv_var *forward(const void *self, fv_var *x) {
     const halo *m = self;
     fv_var *y = m->n_prefix ? attend_with_prefix(m, x) : attend(m, x); /* [B,N,C] */

@@ -20,7 +20,7 @@ static fv_status init(void *self, fv_scope scope, fv_value *cfg, const fv_mixer_
     return FV_OK;
 }
 
-/* x [B,N,C] -> [B,N,C].  Tap "<path>.attn" [B,h,N,N] in FV_EXPLAIN, where fv_attention is composed. */
+/* x [B,N,C] -> [B,N,C].  Taps of fv_attention_parts in FV_EXPLAIN, "<path>.weights" [B,h,N,N]. */
 static fv_var *forward(const void *self, fv_var *x) {
     const mhsa *m = self;
     fv_var *qkv = fv_linear_layer_forward(&m->part.qkv, x); /* [B,N,3C] */

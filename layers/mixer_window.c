@@ -75,7 +75,7 @@ static fv_var *attend_with_prefix(const window *m, fv_var **prefix, fv_var *wind
     return merge(m, fv_attention_queries(qkv, h, m->scale, P, n)); /* [B,H,W,C] */
 }
 
-/* x [B,N,C] -> [B,N,C].  Tap "<path>.attn" [B,nW,h,n,P+n] in FV_EXPLAIN. */
+/* x [B,N,C] -> [B,N,C].  Taps of fv_attention_parts in FV_EXPLAIN, "<path>.weights" [B,nW,h,n,P+n]. */
 static fv_var *forward(const void *self, fv_var *x) {
     const window *m = self;
     fv_prefix_parts in = fv_prefix_split(x, m->n_prefix, m->grid_h, m->grid_w);

@@ -12,5 +12,9 @@ fv_var *fv_prefix_merge(fv_var *prefix, fv_var *map) {
 }
 
 fv_var *fv_prefix_attention(fv_var *qkv, int64_t n_prefix, int64_t heads, float scale) {
-    return fv_attention_queries(qkv, heads, scale, 0, n_prefix);
+    const char *outer = fv_tape_scope_child(qkv->tape, "prefix"); /* its taps are not the grid's */
+    fv_var *y = fv_attention_queries(qkv, heads, scale, 0, n_prefix);
+
+    fv_tape_scope(qkv->tape, outer);
+    return y;
 }

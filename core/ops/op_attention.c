@@ -326,10 +326,9 @@ fv_var *fv_attention_queries(fv_var *qkv, int64_t heads, float scale, int64_t fi
         return fv_apply(&fv_op_attention, (fv_var *[]){qkv},
                         &(attention_attr){heads, scale, first, count});
     fv_var *of = count ? fv_slice_tokens(qkv, first, count) : qkv; /* [B,(nW,)Q,3C] */
-    fv_var *q = fv_heads_split(of, heads, 0, 3);                   /* [B,(nW,)h,Q,d] */
-    fv_var *k = fv_heads_split(qkv, heads, 1, 3);                  /* [B,(nW,)h,N,d] */
-    fv_var *v = fv_heads_split(qkv, heads, 2, 3);                  /* [B,(nW,)h,N,d] */
-    fv_var *a = fv_softmax(fv_scale(fv_matmul_nt(q, k), scale));   /* [B,(nW,)h,Q,N] */
-    const char *name = fv_arena_printf(&tape->nodes, "%s.attn", tape->scope);
-    return fv_heads_merge(fv_matmul(name ? fv_tap(a, name) : a, v)); /* [B,(nW,)Q,C] */
+    fv_attention_parts p = {.q = fv_heads_split(of, heads, 0, 3),  /* [B,(nW,)h,Q,d] */
+                            .k = fv_heads_split(qkv, heads, 1, 3), /* [B,(nW,)h,N,d] */
+                            .v = fv_heads_split(qkv, heads, 2, 3)};
+    p.logits = fv_scale(fv_matmul_nt(p.q, p.k), scale); /* [B,(nW,)h,Q,N] */
+    return fv_heads_merge(fv_attention_mix(&p));        /* [B,(nW,)Q,C] */
 }

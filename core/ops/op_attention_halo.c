@@ -129,7 +129,6 @@ const fv_op fv_op_attention_halo = {.name = "attention_halo",
 static fv_var *compose(fv_var *q, fv_var *kv, fv_var *height, fv_var *width,
                        const fv_halo_args *a) {
     fv_var probe = {.op = &fv_op_attention_halo, .in = {q, kv, height, width}, .attr = a};
-    fv_tape *tape = q->tape;
     if (shape(&probe) != FV_OK) /* which fv_apply will say, with the layer */
         return fv_apply(&fv_op_attention_halo, (fv_var *[]){q, kv, height, width}, a);
     const int64_t h = a->heads, B = fv_dim(q, 0), H = fv_dim(q, 1), W = fv_dim(q, 2);
@@ -137,14 +136,13 @@ static fv_var *compose(fv_var *q, fv_var *kv, fv_var *height, fv_var *width,
     const int64_t bq = a->block / stride_of(a), w = a->block + 2 * a->halo;
     const float scale = (float)(1.0 / sqrt((double)dk));
 
-    fv_var *queries = fv_halo_gather(q, bq, 0, h, 0, dk);         /* [B,h,n,bq^2,dk] */
-    fv_var *k = fv_halo_gather(kv, a->block, a->halo, h, 0, dk);  /* [B,h,n,w^2,dk] */
-    fv_var *v = fv_halo_gather(kv, a->block, a->halo, h, dk, dv); /* [B,h,n,w^2,dv] */
-    fv_var *logits = fv_add(fv_scale(fv_matmul_nt(queries, k), scale),
-                            fv_rel_logits(queries, height, width, bq, w));
-    fv_var *attn = fv_softmax(logits); /* [B,h,n,bq^2,w^2] */
-    const char *name = fv_arena_printf(&tape->nodes, "%s.attn", tape->scope);
-    fv_var *y = fv_matmul(name ? fv_tap(attn, name) : attn, v);               /* [B,h,n,bq^2,dv] */
+    fv_attention_parts p = {
+        .q = fv_halo_gather(q, bq, 0, h, 0, dk),                /* [B,h,n,bq^2,dk] */
+        .k = fv_halo_gather(kv, a->block, a->halo, h, 0, dk),   /* [B,h,n,w^2,dk] */
+        .v = fv_halo_gather(kv, a->block, a->halo, h, dk, dv)}; /* [B,h,n,w^2,dv] */
+    p.logits = fv_add(fv_scale(fv_matmul_nt(p.q, p.k), scale),
+                      fv_rel_logits(p.q, height, width, bq, w));              /* [B,h,n,bq^2,w^2] */
+    fv_var *y = fv_attention_mix(&p);                                         /* [B,h,n,bq^2,dv] */
     y = fv_heads_merge(fv_reshape(y, fv_shape_of(4, B, h, H * W, dv)));       /* [B,n bq^2,h dv] */
     y = fv_reshape(y, fv_shape_of(4, B, H / bq * (W / bq), bq * bq, h * dv)); /* [B,n,bq^2,h dv] */
     return fv_window_merge(y, bq, bq, H, W);                                  /* [B,H,W,h dv] */

@@ -228,10 +228,11 @@ fv_var *fv_channel_attention(fv_var *qkv, int64_t groups, float scale, fv_channe
     if (tape->step.mode != FV_EXPLAIN)
         return fv_apply(&fv_op_channel_attention, (fv_var *[]){qkv},
                         &(channel_attr){groups, scale, roles});
-    fv_var *l = fv_heads_split(qkv, groups, part[0], 3);         /* [B,g,N,d] */
-    fv_var *r = fv_heads_split(qkv, groups, part[1], 3);         /* [B,g,N,d] */
-    fv_var *m = fv_heads_split(qkv, groups, part[2], 3);         /* [B,g,N,d] */
-    fv_var *a = fv_softmax(fv_scale(fv_matmul_tn(l, r), scale)); /* [B,g,d,d] */
-    const char *name = fv_arena_printf(&tape->nodes, "%s.channel_attn", tape->scope);
-    return fv_heads_merge(fv_matmul_nt(m, name ? fv_tap(a, name) : a)); /* [B,N,C] */
+    static const char *const names[] = {"queries", "keys", "values"};
+    fv_var *of[3]; /* q, k and v [B,g,N,d] */
+    for (int i = 0; i < 3; i++) of[i] = fv_tap_part(fv_heads_split(qkv, groups, i, 3), names[i]);
+    fv_var *logits = fv_scale(fv_matmul_tn(of[part[0]], of[part[1]]), scale); /* [B,g,d,d] */
+    fv_var *a = fv_softmax(fv_tap_part(logits, "channel_logits"));            /* [B,g,d,d] */
+    fv_var *y = fv_matmul_nt(of[part[2]], fv_tap_part(a, "channel_weights")); /* [B,g,N,d] */
+    return fv_heads_merge(fv_tap_part(y, "mixed"));                           /* [B,N,C] */
 }

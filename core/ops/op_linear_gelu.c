@@ -100,6 +100,9 @@ const fv_op fv_op_linear_gelu = {.name = "linear_gelu",
                                  .cost = fv_linear_cost};
 
 fv_var *fv_linear_gelu(fv_var *x, fv_var *weight, fv_var *bias) {
-    if (fv_tape_step(x->tape)->mode == FV_EXPLAIN) return fv_gelu(fv_linear(x, weight, bias));
+    if (fv_tape_step(x->tape)->mode == FV_EXPLAIN) {
+        fv_var *h = fv_linear(x, weight, bias);
+        return fv_gelu(fv_tap(h, h->scope)); /* the fused op has no value to name */
+    }
     return fv_apply(&fv_op_linear_gelu, (fv_var *[]){x, weight, bias}, NULL);
 }

@@ -394,10 +394,10 @@ fv_var *fv_routed_attention(fv_var *qkv, fv_var *index, fv_var *prefix, int64_t 
     if (tape->step.mode != FV_EXPLAIN || tape->status != FV_OK)
         return fv_apply(&fv_op_routed_attention, (fv_var *[]){qkv, index, prefix},
                         &(routed_attr){heads, scale});
-    fv_var *q = fv_heads_split(qkv, heads, 0, 3);                             /* [B,R,h,n,d] */
-    fv_var *k = fv_heads_split(gathered(qkv, index, prefix, 1), heads, 0, 1); /* [B,R,h,M,d] */
-    fv_var *v = fv_heads_split(gathered(qkv, index, prefix, 2), heads, 0, 1); /* [B,R,h,M,d] */
-    fv_var *a = fv_softmax(fv_scale(fv_matmul_nt(q, k), scale));              /* [B,R,h,n,M] */
-    const char *name = fv_arena_printf(&tape->nodes, "%s.attn", tape->scope);
-    return fv_heads_merge(fv_matmul(name ? fv_tap(a, name) : a, v)); /* [B,R,n,C] */
+    fv_attention_parts p = {
+        .q = fv_heads_split(qkv, heads, 0, 3),                              /* [B,R,h,n,d] */
+        .k = fv_heads_split(gathered(qkv, index, prefix, 1), heads, 0, 1),  /* [B,R,h,M,d] */
+        .v = fv_heads_split(gathered(qkv, index, prefix, 2), heads, 0, 1)}; /* [B,R,h,M,d] */
+    p.logits = fv_scale(fv_matmul_nt(p.q, p.k), scale);                     /* [B,R,h,n,M] */
+    return fv_heads_merge(fv_attention_mix(&p));                            /* [B,R,n,C] */
 }

@@ -166,7 +166,7 @@ Test(layers_halo_attention, explains_with_its_weights_tapped) {
     fv_var *y = forward(&(fv_step){.mode = FV_EXPLAIN}, H, W);
     cr_expect_eq(fv_tape_find(run.tape, "attn"), y);
     cr_expect_not_null(fv_tape_find(run.tape, "attn.q"));
-    const fv_var *attn = fv_tape_find(run.tape, "attn.attn");
+    const fv_var *attn = fv_tape_find(run.tape, "attn.weights");
     cr_assert_not_null(attn);
     cr_expect_str_eq(fv_shape_text(&attn->shape, text), "2x2x2x16x36");
     for (int64_t row = 0; row < fv_shape_rows(&attn->shape); row++) {

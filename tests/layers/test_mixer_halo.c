@@ -276,9 +276,9 @@ Test(layers_mixer_halo, refuses_what_it_cannot_do) {
 
 Test(layers_mixer_halo, taps_weights_that_sum_to_one) {
     ready(1, 4, 4, 2, 1);
-    cr_assert_eq(fv_tape_watch(run.tape, "m.attn", FV_WATCH_VALUE), FV_OK);
+    cr_assert_eq(fv_tape_watch(run.tape, "m.weights", FV_WATCH_VALUE), FV_OK);
     forward(&(fv_step){.mode = FV_EXPLAIN}, NULL);
-    const fv_var *attn = fv_tape_find(run.tape, "m.attn");
+    const fv_var *attn = fv_tape_find(run.tape, "m.weights");
     cr_assert_not_null(attn);
     cr_assert_eq(fv_dim(attn, -1), 17); /* the class token and 4 x 4 positions */
     for (int64_t row = 0; row < fv_shape_rows(&attn->shape); row++) {

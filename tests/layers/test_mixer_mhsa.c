@@ -106,9 +106,9 @@ Test(layers_mixer_mhsa, attention_matrix_is_tapped_and_its_rows_sum_to_one) {
     char text[FV_SHAPE_TEXT];
     cr_assert_eq(init("{}"), FV_OK);
     layer_run_ready(&run);
-    cr_assert_eq(fv_tape_watch(run.tape, "attn.attn", FV_WATCH_VALUE), FV_OK);
+    cr_assert_eq(fv_tape_watch(run.tape, "attn.weights", FV_WATCH_VALUE), FV_OK);
     forward(FV_EXPLAIN);
-    const fv_var *a = fv_tape_find(run.tape, "attn.attn");
+    const fv_var *a = fv_tape_find(run.tape, "attn.weights");
     cr_assert_not_null(a);
     cr_assert_str_eq(fv_shape_text(&a->shape, text), "2x2x5x5");
     for (int r = 0; r < B * 2 * N; r++) {
@@ -138,4 +138,19 @@ Test(layers_mixer_mhsa, heads_must_divide_the_width) {
               fv_error_message());
     cr_assert_eq(init("heads: -1"), FV_ERR_CONFIG);
     cr_assert_eq(init("scale: big"), FV_ERR_CONFIG);
+}
+
+Test(layers_mixer_mhsa, parts_of_the_attention_are_tapped) {
+    static const char *const names[] = {"queries", "keys", "values", "mixed", "logits", "weights"};
+    char text[FV_SHAPE_TEXT], name[64];
+    cr_assert_eq(init("{}"), FV_OK);
+    layer_run_ready(&run);
+    cr_assert_eq(fv_tape_watch(run.tape, "attn.*", FV_WATCH_VALUE), FV_OK);
+    forward(FV_EXPLAIN);
+    for (int i = 0; i < 6; i++) {
+        snprintf(name, sizeof name, "attn.%s", names[i]);
+        const fv_var *v = fv_tape_find(run.tape, name);
+        cr_assert_not_null(v, "%s", name);
+        cr_expect_str_eq(fv_shape_text(&v->shape, text), i < 4 ? "2x2x5x4" : "2x2x5x5");
+    }
 }

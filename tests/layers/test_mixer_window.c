@@ -167,11 +167,11 @@ Test(layers_mixer_window, size_is_that_of_the_key_else_the_backbones_else_7) {
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         declare("window", 0, 7, 7, cases[i].window, cases[i].yaml);
-        cr_assert_eq(fv_tape_watch(run.tape, "attn.attn", FV_WATCH_VALUE), FV_OK);
+        cr_assert_eq(fv_tape_watch(run.tape, "attn.weights", FV_WATCH_VALUE), FV_OK);
         fv_var *x = layer_run_begin(&run, &(fv_step){.mode = FV_EXPLAIN, .dry = true},
                                     fv_shape_of(3, (int64_t)B, (int64_t)49, (int64_t)C));
         fv_mixer_layer_forward(&layer, x);
-        const fv_var *attn = fv_tape_find(run.tape, "attn.attn"); /* [B,nW,h,n,n] */
+        const fv_var *attn = fv_tape_find(run.tape, "attn.weights"); /* [B,nW,h,n,n] */
         cr_assert_not_null(attn);
         cr_assert_eq(fv_dim(attn, -1), cases[i].want * cases[i].want);
     }

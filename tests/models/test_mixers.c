@@ -159,7 +159,7 @@ Test(models_mixers, gradients_match_differences_of_the_loss) { for_all(check_gra
 /* The matrix of channel attention has another name than that of tokens: told apart by their taps. */
 static bool mixes_channels(const char *block) {
     char text[64];
-    snprintf(text, sizeof text, "%s.attn.channel_attn", block);
+    snprintf(text, sizeof text, "%s.attn.channel_weights", block);
     return fv_tape_find(run.tape, text) != NULL;
 }
 
@@ -168,7 +168,7 @@ Test(models_mixers, stages_and_layers_choose_their_own) {
 
     config.attention = yaml("{stage: {1: {kind: channel}}, layer: {1: {kind: mhsa}}}");
     model_run_create(&run, &config);
-    cr_assert_eq(fv_tape_watch(run.tape, "*_attn", FV_WATCH_VALUE), FV_OK);
+    cr_assert_eq(fv_tape_watch(run.tape, "*_weights", FV_WATCH_VALUE), FV_OK);
     model_run_forward(&run, &(fv_step){.mode = FV_EXPLAIN}, 2);
     cr_assert(!mixes_channels("stages.0.blocks.0.0"));
     cr_assert(!mixes_channels("stages.0.blocks.0.1"), "layer 1 is mhsa");
