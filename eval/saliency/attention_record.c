@@ -28,7 +28,7 @@ static const fv_var *find(const fv_tape *tape, const char *path, const char *nam
 static int64_t stride_of(const fv_attention_layout *l) { return l->stride ? l->stride : 1; }
 
 /* Queries of a unit: a window, block or region, or everything. */
-static int64_t unit_queries(const fv_attention *a) {
+static int64_t unit_queries(const fv_attention_matrix *a) {
     const fv_attention_layout *l = &a->layout;
     const int64_t s = stride_of(l);
 
@@ -36,23 +36,18 @@ static int64_t unit_queries(const fv_attention *a) {
     return l->rows / s * (l->cols / s);
 }
 
-static int64_t unit_keys(const fv_attention *a) {
+static int64_t unit_keys(const fv_attention_matrix *a) {
     const fv_attention_layout *l = &a->layout;
 
-    switch (l->kind) {
-    case FV_ATTENTION_GLOBAL:
-        return a->n_keys;
-    case FV_ATTENTION_HALO:
+    if (l->kind == FV_ATTENTION_GLOBAL) return a->n_keys;
+    if (l->kind == FV_ATTENTION_HALO)
         return l->n_prefix + (l->rows + 2 * l->halo) * (l->cols + 2 * l->halo);
-    case FV_ATTENTION_ROUTED:
-        return l->n_prefix + a->n_chosen * l->rows * l->cols;
-    default:
-        return l->n_prefix + l->rows * l->cols;
-    }
+    const int64_t size = l->rows * l->cols;
+    return l->n_prefix + (l->kind == FV_ATTENTION_ROUTED ? a->n_chosen * size : size);
 }
 
 /* Windows, blocks or regions of the padded map. */
-static int64_t units_of(const fv_attention *a) {
+static int64_t units_of(const fv_attention_matrix *a) {
     const fv_attention_layout *l = &a->layout;
 
     if (l->kind == FV_ATTENTION_GLOBAL) return 1;
@@ -60,7 +55,7 @@ static int64_t units_of(const fv_attention *a) {
     return (l->H + l->rows - 1) / l->rows * l->across;
 }
 
-static fv_status check(const fv_attention *a) {
+static fv_status check(const fv_attention_matrix *a) {
     const fv_attention_layout *l = &a->layout;
     const int64_t B = a->B, h = a->heads, Q = unit_queries(a), K = unit_keys(a), u = units_of(a);
     const fv_shape *s = &a->weights->shape;
@@ -80,11 +75,11 @@ static fv_status check(const fv_attention *a) {
 }
 
 static fv_status read_one(const fv_tape *tape, const fv_note *note, fv_arena *arena,
-                          fv_attention *a) {
+                          fv_attention_matrix *a) {
     const fv_attention_layout *l = note->data;
     const bool channel = l->kind == FV_ATTENTION_CHANNEL;
 
-    *a = (fv_attention){.path = note->scope, .layout = *l, .heads = l->heads};
+    *a = (fv_attention_matrix){.path = note->scope, .layout = *l, .heads = l->heads};
     a->weights = find(tape, a->path, channel ? CHANNELS : WEIGHTS);
     if (!a->weights)
         return FV_FAIL(FV_ERR_INTERNAL, "%s: no attention weights are recorded", a->path);
@@ -124,7 +119,7 @@ fv_status fv_attention_record_read(const fv_tape *tape, fv_arena *arena, fv_atte
         if (strcmp(n->kind, FV_ATTENTION_NOTE) == 0)
             FV_TRY(read_one(tape, n, arena, &out->item[out->count++]));
     for (int64_t i = 0; i < out->count; i++) {
-        const fv_attention *a = &out->item[i];
+        const fv_attention_matrix *a = &out->item[i];
         if (longest < a->n_keys) longest = a->n_keys; /* of prefix rows */
         if (a->n_rows && longest < unit_keys(a)) longest = unit_keys(a);
     }
@@ -134,7 +129,7 @@ fv_status fv_attention_record_read(const fv_tape *tape, fv_arena *arena, fv_atte
     return FV_OK;
 }
 
-bool fv_attention_is_square(const fv_attention *a) {
+bool fv_attention_is_square(const fv_attention_matrix *a) {
     return a->layout.kind != FV_ATTENTION_CHANNEL && stride_of(&a->layout) == 1;
 }
 
@@ -151,7 +146,7 @@ static int64_t unit_position(const fv_attention_layout *l, int64_t u, int64_t i)
                     u % l->across * l->cols + i % l->cols);
 }
 
-static int64_t query_position(const fv_attention *a, int64_t u, int64_t i) {
+static int64_t query_position(const fv_attention_matrix *a, int64_t u, int64_t i) {
     const fv_attention_layout *l = &a->layout;
     const int64_t s = stride_of(l), rows = l->rows / s, cols = l->cols / s;
 
@@ -160,7 +155,7 @@ static int64_t query_position(const fv_attention *a, int64_t u, int64_t i) {
                     u % l->across * cols + i % cols);
 }
 
-static void unit_key_positions(const fv_attention *a, int64_t sample, int64_t u) {
+static void unit_key_positions(const fv_attention_matrix *a, int64_t sample, int64_t u) {
     const fv_attention_layout *l = &a->layout;
     const int64_t n = unit_keys(a), P = l->n_prefix, size = l->rows * l->cols;
     const int64_t wide = l->cols + 2 * l->halo;
@@ -179,7 +174,7 @@ static void unit_key_positions(const fv_attention *a, int64_t sample, int64_t u)
     }
 }
 
-static void prefix_key_positions(const fv_attention *a) {
+static void prefix_key_positions(const fv_attention_matrix *a) {
     const fv_attention_layout *l = &a->layout;
     const int64_t size = l->rows * l->cols, P = l->n_prefix;
 
@@ -188,13 +183,13 @@ static void prefix_key_positions(const fv_attention *a) {
             j < P || !l->prefix_packed ? j : unit_position(l, (j - P) / size, (j - P) % size);
 }
 
-static fv_attention_row row_in(const fv_attention *a, const fv_var *v, int64_t query, int64_t row,
-                               int64_t n) {
+static fv_attention_row row_in(const fv_attention_matrix *a, const fv_var *v, int64_t query,
+                               int64_t row, int64_t n) {
     const float *weight = v->data, *grad = v->watch & FV_WATCH_GRAD ? v->grad.data : NULL;
     return (fv_attention_row){query, n, a->keys, weight + row * n, grad ? grad + row * n : NULL};
 }
 
-fv_attention_row fv_attention_row_at(const fv_attention *a, int64_t sample, int64_t head,
+fv_attention_row fv_attention_row_at(const fv_attention_matrix *a, int64_t sample, int64_t head,
                                      int64_t row) {
     const int64_t Q = unit_queries(a), units = units_of(a), h = a->heads;
     const int64_t u = row / Q, i = row % Q, P = a->layout.n_prefix;
@@ -220,8 +215,8 @@ static float value_of(const fv_attention_row *r, int64_t j, fv_attention_value v
     return grad > 0.0f ? r->weight[j] * grad : 0.0f; /* weights are not negative */
 }
 
-static void add_rows(const fv_attention *a, int64_t sample, int64_t head, fv_attention_value value,
-                     float *out) {
+static void add_rows(const fv_attention_matrix *a, int64_t sample, int64_t head,
+                     fv_attention_value value, float *out) {
     for (int64_t row = 0; row < a->n_rows; row++) {
         const fv_attention_row r = fv_attention_row_at(a, sample, head, row);
         float *to = r.query >= 0 ? out + r.query * a->n_keys : out;
@@ -230,7 +225,7 @@ static void add_rows(const fv_attention *a, int64_t sample, int64_t head, fv_att
     }
 }
 
-void fv_attention_dense(const fv_attention *a, int64_t sample, int64_t head,
+void fv_attention_dense(const fv_attention_matrix *a, int64_t sample, int64_t head,
                         fv_attention_value value, float *out) {
     memset(out, 0, (size_t)(a->n_queries * a->n_keys) * sizeof *out);
     add_rows(a, sample, head, value, out);
@@ -242,7 +237,7 @@ static float fuse_two(float a, float b, fv_attention_fuse fuse) {
     return a + b;
 }
 
-void fv_attention_fused(const fv_attention *a, int64_t sample, fv_attention_value value,
+void fv_attention_fused(const fv_attention_matrix *a, int64_t sample, fv_attention_value value,
                         fv_attention_fuse fuse, float *scratch, float *out) {
     const int64_t n = a->n_queries * a->n_keys;
 

@@ -14,7 +14,7 @@
 #include "core/arena.h"
 #include "layers/attention_layout.h"
 
-typedef struct fv_attention {
+typedef struct fv_attention_matrix {
     const char *path;         /* of the layer: "blocks.3.attn" */
     const char *weights_name; /* tap of the weights: "blocks.3.attn.weights" */
     fv_attention_layout layout;
@@ -26,10 +26,10 @@ typedef struct fv_attention {
     int64_t n_queries, n_keys; /* positions: P + query_h query_w, P + H W; 0 of channels */
     int64_t n_rows;            /* per sample and head, those of padding included */
     int64_t *keys;             /* room for the longest row, shared by the record */
-} fv_attention;
+} fv_attention_matrix;
 
 typedef struct fv_attention_record {
-    fv_attention *item; /* [count], in the order of the network */
+    fv_attention_matrix *item; /* [count], in the order of the network */
     int64_t count;
 } fv_attention_record;
 
@@ -41,7 +41,7 @@ fv_status fv_attention_watch(fv_tape *tape, uint32_t what);
 fv_status fv_attention_record_read(const fv_tape *tape, fv_arena *arena, fv_attention_record *out);
 
 /* Whether keys and queries are the positions of one map. */
-bool fv_attention_is_square(const fv_attention *a);
+bool fv_attention_is_square(const fv_attention_matrix *a);
 
 /* One row of weights. */
 typedef struct fv_attention_row {
@@ -53,7 +53,7 @@ typedef struct fv_attention_row {
 } fv_attention_row;
 
 /* Row 0 <= row < n_rows of a head; not of channels. */
-fv_attention_row fv_attention_row_at(const fv_attention *a, int64_t sample, int64_t head,
+fv_attention_row fv_attention_row_at(const fv_attention_matrix *a, int64_t sample, int64_t head,
                                      int64_t row);
 
 /* What a matrix over positions is filled with, from a weight and its gradient. */
@@ -64,7 +64,7 @@ typedef enum fv_attention_value {
 } fv_attention_value;
 
 /* One head as a matrix over positions, out [n_queries,n_keys].  Not of channels. */
-void fv_attention_dense(const fv_attention *a, int64_t sample, int64_t head,
+void fv_attention_dense(const fv_attention_matrix *a, int64_t sample, int64_t head,
                         fv_attention_value value, float *out);
 
 /* Over heads. */
@@ -76,7 +76,7 @@ typedef enum fv_attention_fuse {
 } fv_attention_fuse;
 
 /* All heads as one matrix; scratch [n_queries,n_keys]. */
-void fv_attention_fused(const fv_attention *a, int64_t sample, fv_attention_value value,
+void fv_attention_fused(const fv_attention_matrix *a, int64_t sample, fv_attention_value value,
                         fv_attention_fuse fuse, float *scratch, float *out);
 
 #endif

@@ -2,6 +2,11 @@
 #ifndef FV_EVAL_SALIENCY_SALIENCY_LIST_H
 #define FV_EVAL_SALIENCY_SALIENCY_LIST_H
 
-#define FV_SALIENCY_LIST(X) X(lrp) X(gradient_x_input)
+#define FV_SALIENCY_LIST(X) \
+    X(lrp)                  \
+    X(gradient_x_input)     \
+    X(rollout)              \
+    X(gradient_rollout)     \
+    X(attention_gradcam)
 
 #endif
