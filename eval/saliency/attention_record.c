@@ -100,6 +100,8 @@ static fv_status read_one(const fv_tape *tape, const fv_note *note, fv_arena *ar
     }
     if (l->n_prefix && l->kind != FV_ATTENTION_GLOBAL) {
         a->prefix = find(tape, a->path, PREFIX);
+        a->prefix_name = fv_arena_printf(arena, "%s." PREFIX, a->path);
+        if (!a->prefix_name) return FV_ERR_NOMEM;
         if (!a->prefix)
             return FV_FAIL(FV_ERR_INTERNAL, "%s: no weights of the prefix are recorded", a->path);
     }

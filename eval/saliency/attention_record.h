@@ -17,6 +17,7 @@
 typedef struct fv_attention_matrix {
     const char *path;         /* of the layer: "blocks.3.attn" */
     const char *weights_name; /* tap of the weights: "blocks.3.attn.weights" */
+    const char *prefix_name;  /* likewise of the prefix; NULL without */
     fv_attention_layout layout;
     const fv_var *weights, *prefix; /* prefix: those of its own queries, NULL without */
     const int32_t *routing;         /* [B,R,k] regions; NULL unless routed */

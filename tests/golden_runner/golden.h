@@ -26,7 +26,8 @@ typedef struct golden_kind {
     void (*run)(golden *g);
 } golden_kind;
 
-#define GOLDEN_KIND_LIST(X) X(model) X(layers) X(training) X(images)
+#define GOLDEN_KIND_LIST(X) \
+    X(model) X(layers) X(training) X(images) X(saliency_vit) X(saliency_family)
 
 /* A tensor as f32 (i64 for integers), marked as used.  NULL when it is missing: a failed line. */
 const float *golden_f32(golden *g, const char *name, fv_shape *shape);
