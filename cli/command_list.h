@@ -7,6 +7,7 @@
     X(eval)                \
     X(predict)             \
     X(explain)             \
+    X(analyze)             \
     X(bench)               \
     X(data)                \
     X(convert)             \

@@ -117,7 +117,7 @@
     INT(workers, -1, -1, 256, TRAIN | EVAL | FAITHFUL | ANALYZE | BENCH,                             \
         "loader threads (-1 = automatic)")                                                           \
     STRING(precision, "auto", "auto f32 bf16", RUN, "arithmetic (auto: the command's best)")         \
-    STRING(out, "", NULL, TRAIN | EXPLAIN | ABLATE | SYNTH | DATA | REPORT | CONVERT,                \
+    STRING(out, "", NULL, TRAIN | EXPLAIN | FAITHFUL | ANALYZE | ABLATE | SYNTH | DATA | REPORT | CONVERT,               \
            "output folder or file")                                                                  \
     STRING(resume, "", NULL, TRAIN | NOT_SAVED, "continue: auto, a run or a checkpoint folder")      \
     INT(checkpoint_steps, 0, 0, INT64_MAX, TRAIN, "updates between checkpoints (0 = every epoch)")   \
@@ -132,7 +132,8 @@
            "explanation methods, separated by commas")                                               \
     STRING(methods, "lrp", NULL, FAITHFUL, "explanation methods, separated by commas")               \
     STRING(target, "", NULL, EXPLAIN, "class to explain: index or name (empty: the predicted one)")  \
-    INT(count, 0, 0, 1000000, EXPLAIN, "images to take from each folder (0 = all)")                  \
+    INT(count, 0, 0, 1000000, EXPLAIN | FAITHFUL | ANALYZE,                                          \
+        "images to take from each folder or class (0 = all)")                                        \
     STRING(layer, "", NULL, EXPLAIN | FAITHFUL, "layer a method looks at (empty: its default)")      \
     INT(warmup, 5, 0, 1000000, BENCH, "steps before the clock starts")                               \
     INT(steps, 20, 1, 1000000, BENCH, "steps to measure")                                            \
