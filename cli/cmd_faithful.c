@@ -65,10 +65,8 @@ static fv_status parse_methods(job *j) {
 }
 
 static bool needs_gradients(const job *j) {
-    for (int i = 0; i < j->question.n_methods; i++) {
-        const fv_saliency_method *m = j->methods[i].method;
-        if (m->trains && m->trains(&j->methods[i])) return true;
-    }
+    for (int i = 0; i < j->question.n_methods; i++)
+        if (fv_saliency_trains(&j->methods[i])) return true;
     return false;
 }
 

@@ -8,6 +8,7 @@
     X(predict)             \
     X(explain)             \
     X(faithful)            \
+    X(analyze)             \
     X(bench)               \
     X(data)                \
     X(convert)             \

@@ -60,6 +60,7 @@ void fv_tape_begin(fv_tape *tape, const fv_step *step) {
     tape->next_layer = 0;
     tape->scope = "";
     tape->n_vars = tape->n_taps = 0;
+    tape->first_note = tape->last_note = NULL;
     tape->n_scratch = 0;
     fv_arena_rewind(&tape->nodes, (fv_arena_mark){0});
     fv_memplan_begin(tape->plan, plan_key(tape));
@@ -289,6 +290,12 @@ fv_status fv_tape_watch(fv_tape *tape, const char *pattern, uint32_t what) {
 void fv_tape_clear_watches(fv_tape *tape) {
     for (int64_t i = 0; i < tape->n_watches; i++) fv_free(tape->watches[i].pattern);
     tape->n_watches = 0;
+    fv_tape_set_edit(tape, NULL, NULL);
+}
+
+void fv_tape_set_edit(fv_tape *tape, fv_edit_fn *edit, void *user) {
+    tape->edit = edit;
+    tape->edit_user = user;
 }
 
 fv_var *fv_tap(fv_var *x, const char *name) {
@@ -309,6 +316,7 @@ fv_var *fv_tap(fv_var *x, const char *name) {
     if (!copy) return fv_tape_fail(tape, FV_ERR_NOMEM);
     tape->taps[tape->n_taps++] = (fv_tap_entry){copy, x};
     x->watch |= what;
+    if (what & FV_WATCH_EDIT && tape->edit && x->data) tape->edit(x, copy, tape->edit_user);
     return what & FV_WATCH_VALUE ? fv_keep(x) : x;
 }
 
@@ -326,6 +334,25 @@ fv_var *fv_tape_find(const fv_tape *tape, const char *name) {
         if (strcmp(tape->taps[i].name, name) == 0) return tape->taps[i].var;
     return NULL;
 }
+
+void fv_tape_note(fv_tape *tape, const char *kind, const void *data, size_t n_bytes) {
+    if (tape->step.mode != FV_EXPLAIN || tape->status != FV_OK) return;
+    fv_note *note = fv_arena_alloc(&tape->nodes, 1, sizeof *note);
+    void *copy = note ? fv_arena_alloc(&tape->nodes, 1, n_bytes) : NULL;
+    if (!copy) {
+        fv_tape_fail(tape, FV_ERR_NOMEM);
+        return;
+    }
+    memcpy(copy, data, n_bytes);
+    *note = (fv_note){.scope = tape->scope, .kind = kind, .data = copy};
+    if (tape->last_note)
+        tape->last_note->next = note;
+    else
+        tape->first_note = note;
+    tape->last_note = note;
+}
+
+const fv_note *fv_tape_notes(const fv_tape *tape) { return tape->first_note; }
 
 fv_var *fv_keep(fv_var *x) {
     if (x->tape->status == FV_OK) fv_memplan_keep(x->tape->plan, x->buffer);

@@ -103,11 +103,16 @@ uint32_t fv_tape_next_layer(fv_tape *tape);
 /* ---- watches: registered before the forward pass, patterns as in fnmatch(3) ---- */
 #define FV_WATCH_VALUE 1u
 #define FV_WATCH_GRAD  2u
-#define FV_WATCH_RELEVANCE \
-    4u /* in FV_EXPLAIN also of parameters, by their names: after a pass those
-                                 that take relevance (positions, class token) have theirs, [B,numel] */
+/* In FV_EXPLAIN also of parameters, by their names: after a pass those that take relevance (positions,
+ * class token) have theirs, [B,numel]. */
+#define FV_WATCH_RELEVANCE 4u
+#define FV_WATCH_EDIT      8u /* the tape's edit function is called on it */
 fv_status fv_tape_watch(fv_tape *tape, const char *pattern, uint32_t what); /* until cleared */
-void fv_tape_clear_watches(fv_tape *tape);
+void fv_tape_clear_watches(fv_tape *tape); /* and the edit function */
+/* Called with each tapped variable under an FV_WATCH_EDIT, before anything has read it: may change its
+ * values in place (an intervention).  Passes that walk back take the changed values for the op's own. */
+typedef void fv_edit_fn(fv_var *x, const char *name, void *user);
+void fv_tape_set_edit(fv_tape *tape, fv_edit_fn *edit, void *user);
 /* Names an activation; free when nothing watches it.  Returns x.  What an op makes of a parameter is
  * named after the parameter too ("blocks.0.mlp.fc1.weight": the layer's output before an activation). */
 fv_var *fv_tap(fv_var *x, const char *name);
@@ -117,6 +122,17 @@ fv_var *fv_tap_part(fv_var *x, const char *name);
 fv_var *fv_tape_find(const fv_tape *tape, const char *name);
 /* Keeps the value of x readable until the next step.  Returns x. */
 fv_var *fv_keep(fv_var *x);
+
+/* ---- notes: what layers tell about the ops they apply, for those who read the record ---- */
+typedef struct fv_note {
+    const char *scope; /* the tape's when it was made */
+    const char *kind;  /* what data is; borrowed */
+    const void *data;
+    const struct fv_note *next;
+} fv_note;
+/* Keeps a copy of data until the next step; in FV_EXPLAIN only, other modes take no notes. */
+void fv_tape_note(fv_tape *tape, const char *kind, const void *data, size_t n_bytes);
+const fv_note *fv_tape_notes(const fv_tape *tape); /* in order; NULL: none */
 
 /* ---- passes ---- */
 /* Gradient of sum(dy * y): fills grad of variables that need one and of parameters.  dy is f32 of y's

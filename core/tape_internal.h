@@ -41,7 +41,10 @@ struct fv_tape {
     int64_t n_taps, taps_capacity;
     fv_watch *watches;
     int64_t n_watches;
-    int32_t scratch[8]; /* buffers of the op that runs now */
+    fv_edit_fn *edit;
+    void *edit_user;
+    fv_note *first_note, *last_note; /* in nodes */
+    int32_t scratch[8];              /* buffers of the op that runs now */
     int n_scratch;
     fv_proposal *proposals;
     int64_t n_proposals, proposals_capacity;

@@ -1,5 +1,7 @@
 #include "layers/attention_lepe.h"
 
+#include "layers/attention_layout.h"
+
 #include <inttypes.h>
 #include <math.h>
 
@@ -25,6 +27,9 @@ fv_var *fv_attention_lepe_forward(const fv_attention_lepe *m, fv_var *x) {
     const char *outer = fv_tape_scope(tape, m->path);
     const int64_t H = fv_dim(x, 1), W = fv_dim(x, 2);
 
+    fv_attention_layout_note(
+        tape,
+        &(fv_attention_layout){.kind = FV_ATTENTION_GLOBAL, .heads = m->heads, .H = H, .W = W});
     fv_var *local = fv_map_to_tokens(fv_conv_layer_forward(&m->lepe, x)); /* [B,HW,C] */
     fv_var *qkv = fv_linear_layer_forward(&m->qkv, fv_map_to_tokens(x));  /* [B,HW,3C] */
     fv_var *y = fv_attention(qkv, m->heads, m->scale);                    /* [B,HW,C] */

@@ -1,5 +1,7 @@
 #include "layers/bra.h"
 
+#include "layers/attention_layout.h"
+
 #include <inttypes.h>
 #include <math.h>
 
@@ -54,7 +56,15 @@ fv_var *fv_bra_forward(const fv_bra *m, fv_var *x) {
     fv_tape *tape = x->tape;
     const char *outer = fv_tape_scope(tape, m->path);
     const int64_t H = fv_dim(x, 1), W = fv_dim(x, 2), S = m->regions;
+    const fv_attention_layout layout = {.kind = FV_ATTENTION_ROUTED,
+                                        .heads = m->heads,
+                                        .H = H,
+                                        .W = W,
+                                        .rows = (H + S - 1) / S,
+                                        .cols = (W + S - 1) / S,
+                                        .across = S};
 
+    fv_attention_layout_note(tape, &layout);
     if (m->auto_pad)
         x = fv_pad_map(x, S, S); /* [B,Hp,Wp,C] */
     else if (fv_tape_status(tape) == FV_OK && (H % S || W % S))

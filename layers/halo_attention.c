@@ -1,5 +1,7 @@
 #include "layers/halo_attention.h"
 
+#include "layers/attention_layout.h"
+
 #include <inttypes.h>
 #include <math.h>
 
@@ -53,7 +55,17 @@ fv_var *fv_halo_attention_forward(const fv_halo_attention *m, fv_var *x) {
                                .stride = m->q.args.stride};
     fv_tape *tape = x->tape;
     const char *outer = fv_tape_scope(tape, m->path);
+    const fv_attention_layout layout = {.kind = FV_ATTENTION_HALO,
+                                        .heads = args.heads,
+                                        .H = fv_dim(x, 1),
+                                        .W = fv_dim(x, 2),
+                                        .rows = args.block,
+                                        .cols = args.block,
+                                        .across = fv_dim(x, 2) / args.block,
+                                        .halo = args.halo,
+                                        .stride = args.stride};
 
+    fv_attention_layout_note(tape, &layout);
     fv_var *q = fv_conv_layer_forward(&m->q, x);   /* [B,H/s,W/s,h dk] */
     fv_var *kv = fv_conv_layer_forward(&m->kv, x); /* [B,H,W,h (dk + dv)] */
     fv_var *y = fv_attention_halo(q, kv, fv_param_var(tape, m->height_rel),

@@ -7,6 +7,7 @@
  * means, and is a key like the others; its own update is left out.
  * Prefix tokens take no part in the choice: they are keys of every region, and attend to all real tokens
  * (prefix_attention.h). */
+#include "layers/attention_layout.h"
 #include "layers/conv.h"
 #include "layers/mixer_list.h"
 #include "layers/packed_qkv.h"
@@ -30,6 +31,7 @@ typedef struct bra {
     int64_t side, topk; /* S, k */
     int64_t h, w;       /* tokens of a region */
     int64_t n_prefix, grid_h, grid_w, dim;
+    fv_attention_layout layout;
 } bra;
 
 static const char *const keys[] = {"kind",     FV_PACKED_QKV_KEYS, "bra.regions",
@@ -83,6 +85,15 @@ static fv_status init(void *self, fv_scope scope, fv_value *cfg, const fv_mixer_
     m->grid_h = shape->grid_h;
     m->grid_w = shape->grid_w;
     m->dim = C;
+    m->layout = (fv_attention_layout){.kind = FV_ATTENTION_ROUTED,
+                                      .heads = m->part.heads,
+                                      .n_prefix = shape->n_prefix,
+                                      .H = shape->grid_h,
+                                      .W = shape->grid_w,
+                                      .rows = m->h,
+                                      .cols = m->w,
+                                      .across = m->side,
+                                      .prefix_packed = !m->pads};
     return m->routing ? FV_OK : FV_ERR_NOMEM;
 }
 
@@ -129,6 +140,8 @@ static fv_var *attend_with_prefix(const bra *m, fv_var **prefix, fv_var *regions
  * "<path>.weights" [B,R,h,n,P+k n]. */
 static fv_var *forward(const void *self, fv_var *x) {
     const bra *m = self;
+
+    fv_attention_layout_note(x->tape, &m->layout);
     fv_prefix_parts in = fv_prefix_split(x, m->n_prefix, m->grid_h, m->grid_w);
     fv_var *padded = fv_pad_map(in.map, m->side, m->side);           /* [B,S h,S w,C] */
     fv_var *regions = fv_window_partition(padded, m->h, m->w), *map; /* [B,R,n,C] */

@@ -6,6 +6,7 @@
  * the grid, zeros go on at the bottom and right after the projections, which is the same convention.
  * Prefix tokens (class token, registers) are further keys of every query, inside the same softmax and
  * without a position term; their own queries attend to all tokens. */
+#include "layers/attention_layout.h"
 #include "layers/linear.h"
 #include "layers/mixer_list.h"
 
@@ -18,6 +19,7 @@ typedef struct halo {
     fv_param *height_rel, *width_rel; /* pos_embed.*: [2w-1,d] */
     int64_t heads, block, halo;
     int64_t n_prefix, grid_h, grid_w, dim;
+    fv_attention_layout layout;
 } halo;
 
 static const char *const keys[] = {"kind",       "heads",     "qkv_bias", "proj_bias",
@@ -63,6 +65,15 @@ static fv_status init(void *self, fv_scope scope, fv_value *cfg, const fv_mixer_
     m->grid_h = shape->grid_h;
     m->grid_w = shape->grid_w;
     m->dim = C;
+    m->layout = (fv_attention_layout){.kind = FV_ATTENTION_HALO,
+                                      .heads = m->heads,
+                                      .n_prefix = shape->n_prefix,
+                                      .H = shape->grid_h,
+                                      .W = shape->grid_w,
+                                      .rows = m->block,
+                                      .cols = m->block,
+                                      .across = (shape->grid_w + m->block - 1) / m->block,
+                                      .halo = m->halo};
     const int64_t d = C / m->heads, rows = 2 * (m->block + 2 * m->halo) - 1;
     const fv_init table = {FV_INIT_TRUNC_NORMAL, (float)(1.0 / sqrt((double)d))};
     FV_TRY(fv_linear_layer_init(&m->q, fv_scope_child(scope, "q"), C, C, qkv_bias));
@@ -156,6 +167,8 @@ static fv_var *attend_with_prefix(const halo *m, fv_var *x) {
  * prefix tokens in FV_EXPLAIN only; "<path>.keys" are those of the grid. */
 static fv_var *forward(const void *self, fv_var *x) {
     const halo *m = self;
+
+    fv_attention_layout_note(x->tape, &m->layout);
     fv_var *y = m->n_prefix ? attend_with_prefix(m, x) : attend(m, x); /* [B,N,C] */
     return fv_linear_layer_forward(&m->proj, y);                       /* [B,N,C] */
 }

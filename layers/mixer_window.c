@@ -5,6 +5,7 @@
  * right before the projection.  There is no mask: a padded token has the biases as q, k and v and is a
  * key like the others; its own update is left out.  Prefix tokens: prefix_attention.h, and they attend
  * to real tokens only. */
+#include "layers/attention_layout.h"
 #include "layers/mixer_list.h"
 #include "layers/packed_qkv.h"
 #include "layers/prefix_attention.h"
@@ -19,6 +20,7 @@ typedef struct window {
     int64_t n_prefix, grid_h, grid_w, dim;
     int64_t windows, tokens; /* nW; n = w^2 */
     bool pads;
+    fv_attention_layout layout;
 } window;
 
 static const char *const keys[] = {"kind", FV_PACKED_QKV_KEYS, "window.size", NULL};
@@ -44,6 +46,15 @@ static fv_status init(void *self, fv_scope scope, fv_value *cfg, const fv_mixer_
     m->windows = down * right;
     m->tokens = side * side;
     m->pads = down * side != shape->grid_h || right * side != shape->grid_w;
+    m->layout = (fv_attention_layout){.kind = FV_ATTENTION_WINDOW,
+                                      .heads = m->part.heads,
+                                      .n_prefix = shape->n_prefix,
+                                      .H = shape->grid_h,
+                                      .W = shape->grid_w,
+                                      .rows = side,
+                                      .cols = side,
+                                      .across = right,
+                                      .prefix_packed = !m->pads};
     return FV_OK;
 }
 
@@ -78,6 +89,8 @@ static fv_var *attend_with_prefix(const window *m, fv_var **prefix, fv_var *wind
 /* x [B,N,C] -> [B,N,C].  Taps of fv_attention_parts in FV_EXPLAIN, "<path>.weights" [B,nW,h,n,P+n]. */
 static fv_var *forward(const void *self, fv_var *x) {
     const window *m = self;
+
+    fv_attention_layout_note(x->tape, &m->layout);
     fv_prefix_parts in = fv_prefix_split(x, m->n_prefix, m->grid_h, m->grid_w);
     fv_var *windows = fv_window_partition(in.map, m->side, m->side); /* [B,nW,n,C] */
     fv_var *map = in.prefix ? attend_with_prefix(m, &in.prefix, windows) : attend(m, windows);

@@ -1,7 +1,9 @@
 /* saliency/family_<model>.safetensors: the mini models end to end.  Parameters and images come from the
  * generator, batch-norm statistics from ../model_<model>.safetensors. */
 #include "models/model.h"
+#include "tests/golden_runner/case_saliency_attention.h"
 #include "tests/golden_runner/case_saliency_gradients.h"
+#include "tests/golden_runner/case_saliency_normgrad.h"
 #include "tests/golden_runner/saliency_case.h"
 #include "tests/support/generator.h"
 
@@ -9,9 +11,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Groups without a case so far. */
-static const char *const later[] = {"normgrad", "rollout", NULL};
 
 /* Of the largest value, by model: what float32 is allowed to lose. */
 typedef struct tolerance {
@@ -244,6 +243,24 @@ static void check(family *f) {
     check_gradient_x_input(f);
 }
 
+/* The other groups. */
+static void run_methods(golden *g) {
+    saliency_model m;
+
+    if (saliency_model_open_family(g, &m)) {
+        attention_case attention = {.g = g,
+                                    .model = m.model,
+                                    .tape = m.tape,
+                                    .pixels = m.pixels,
+                                    .N = m.N,
+                                    .target = m.target};
+        gradients_family_cases(&m);
+        normgrad_family_cases(&m);
+        if (golden_has(g, "rollout.mean")) attention_family_cases(&attention);
+    }
+    saliency_model_close(&m);
+}
+
 static void run(golden *g) {
     family f = {.g = g, .tol = tolerances};
 
@@ -257,10 +274,7 @@ static void run(golden *g) {
         check(&f);
     fv_tape_destroy(f.tape);
     fv_model_destroy(f.model);
-    saliency_model m;
-    if (saliency_model_open_family(g, &m)) gradients_family_cases(&m);
-    saliency_model_close(&m);
-    for (int i = 0; later[i]; i++) golden_skip_group(g, later[i]);
+    run_methods(g);
 }
 
 const golden_kind golden_kind_family = {.prefix = "family_", .exact = false, .run = run};

@@ -1,0 +1,190 @@
+#include "tests/golden_runner/case_saliency_attention.h"
+
+#include "eval/analysis/head_importance.h"
+#include "eval/analysis/head_profile.h"
+#include "eval/saliency/attention_flow.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_IMAGES 8
+#define TIGHT      1e-5
+
+/* ---- maps ---- */
+
+/* The native grids of all images against a stored tensor. */
+static void check_grid(attention_case *c, const char *name, const char *method) {
+    fv_explanation e[MAX_IMAGES];
+    fv_saliency_choice choice;
+    const fv_explain_request request = {
+        .choice = &choice, .target = c->target, .against = FV_AGAINST_NOTHING};
+    fv_status status = fv_saliency_parse(method, &c->g->arena, &choice);
+
+    if (status == FV_OK) status = fv_explain(c->tape, c->model, c->pixels, c->N, &request, e);
+    if (status != FV_OK) {
+        golden_fail(c->g, name, "%s: %s", method, fv_error_message());
+        return;
+    }
+    const int64_t n = e[0].grid_h * e[0].grid_w;
+    float *all = fv_arena_alloc(&c->g->arena, (size_t)(c->N * n), sizeof *all);
+    for (int64_t i = 0; i < c->N; i++) {
+        if (all) memcpy(all + i * n, e[i].grid, (size_t)n * sizeof *all);
+        fv_explanation_destroy(&e[i]);
+    }
+    if (all) golden_compare(c->g, name, all, c->N * n, 0, TIGHT);
+}
+
+/* ---- matrices ---- */
+
+typedef struct flow_case {
+    attention_case *c;
+    fv_attention_flow flow;
+    float *R; /* [N,T,T] */
+} flow_case;
+
+/* Records all images and the gradient of their targets' logits. */
+static fv_status open_flow(flow_case *f) {
+    attention_case *c = f->c;
+    const fv_model_input *in = &c->model->input;
+    const int64_t K = c->model->num_classes;
+    const fv_tensor images = {(void *)(uintptr_t)c->pixels, FV_F32,
+                              fv_shape_of(4, c->N, in->height, in->width, (int64_t)3)};
+    float *dy = fv_arena_calloc(&c->g->arena, (size_t)(c->N * K), sizeof *dy);
+    fv_attention_record record;
+
+    if (!dy) return FV_ERR_NOMEM;
+    for (int64_t i = 0; i < c->N; i++) dy[i * K + c->target[i]] = 1.0f;
+    fv_tape_clear_watches(c->tape);
+    FV_TRY(fv_attention_watch(c->tape, FV_WATCH_VALUE | FV_WATCH_GRAD));
+    fv_tape_begin(c->tape, &(fv_step){.mode = FV_EXPLAIN, .samples = c->N, .chunk_samples = 1});
+    fv_var *logits = fv_keep(fv_model_forward(c->model, fv_input(c->tape, &images, true)));
+    FV_TRY(fv_tape_status(c->tape));
+    FV_TRY(fv_tape_backward(c->tape, logits, dy));
+    FV_TRY(fv_attention_record_read(c->tape, &c->g->arena, &record));
+    FV_TRY(fv_attention_flow_of(&record, &c->g->arena, &f->flow));
+    f->R = fv_arena_alloc(&c->g->arena, (size_t)(c->N * f->flow.T * f->flow.T), sizeof *f->R);
+    return f->R ? FV_OK : FV_ERR_NOMEM;
+}
+
+static void check_matrices(attention_case *c) {
+    static const char *const fuses[] = {"mean", "max", "min"};
+    static const char *const discards[] = {"0", "0.5", "0.9"};
+    flow_case f = {.c = c};
+    golden *g = c->g;
+
+    if (open_flow(&f) != FV_OK) {
+        golden_fail(g, "rollout", "%s", fv_error_message());
+        return;
+    }
+    const int64_t n = f.flow.T * f.flow.T;
+    for (int i = 0; i < 3; i++)
+        for (int d = 0; d < 3; d++) {
+            fv_status status = FV_OK;
+            for (int64_t b = 0; b < c->N && status == FV_OK; b++)
+                status = fv_attention_rollout(&f.flow, b, (fv_attention_fuse)i,
+                                              strtod(discards[d], NULL), f.R + b * n);
+            const char *name = golden_text(g, "rollout.%s.discard%s.R", fuses[i], discards[d]);
+            if (status == FV_OK)
+                golden_compare(g, name, f.R, c->N * n, 0, TIGHT);
+            else
+                golden_fail(g, name, "%s", fv_error_message());
+            check_grid(c, golden_text(g, "rollout.%s.discard%s.map", fuses[i], discards[d]),
+                       golden_text(g, "rollout:%s:discard=%s", fuses[i], discards[d]));
+            /* what follows walks the record again, which check_grid has replaced */
+            if (open_flow(&f) != FV_OK) golden_fail(g, name, "%s", fv_error_message());
+        }
+    for (int64_t b = 0; b < c->N; b++) fv_attention_gradient_rollout(&f.flow, b, f.R + b * n);
+    golden_compare(g, "chefer_generic.R", f.R, c->N * n, 0, TIGHT);
+}
+
+/* ---- heads ---- */
+
+static void check_importance(attention_case *c) {
+    static const char *const names[FV_IMPORTANCE_COUNT] = {
+        "dprob", "dloss", "kl", "js", "cls_cosdist", "grad_importance"};
+    const fv_model_input *in = &c->model->input;
+    fv_arena arena = {0};
+    fv_head_probe probe = {.tape = c->tape, .model = c->model, .max_images = 3, .arena = &arena};
+    fv_head_importance out[64];
+    float numbers[FV_IMPORTANCE_COUNT][MAX_IMAGES * 64];
+    fv_status status = FV_OK;
+    int64_t heads = 0;
+
+    for (int64_t b = 0; b < c->N && status == FV_OK; b++) {
+        bool right;
+        status = fv_head_probe_record(&probe, c->pixels + b * in->height * in->width * 3, NULL);
+        heads = fv_attention_record_heads(&probe.record);
+        if (status != FV_OK || heads > 64) break;
+        status = fv_head_importance_of(&probe, c->target[b], out, &right);
+        if (!right) golden_fail(c->g, "head", "the target is not the answer");
+        for (int64_t h = 0; h < heads; h++)
+            for (int i = 0; i < FV_IMPORTANCE_COUNT; i++)
+                numbers[i][b * heads + h] = (float)out[h].number[i];
+    }
+    for (int i = 0; i < FV_IMPORTANCE_COUNT; i++) {
+        const char *name = golden_text(c->g, "head.%s", names[i]);
+        if (status == FV_OK)
+            golden_compare(c->g, name, numbers[i], c->N * heads, 0, TIGHT);
+        else
+            golden_fail(c->g, name, "%s", fv_error_message());
+    }
+    fv_arena_destroy(&arena);
+}
+
+static void check_layer_profile(attention_case *c, const fv_attention_matrix *a, int layer) {
+    static const struct {
+        const char *name;
+        fv_head_profile_number number;
+    } numbers[] = {{"to_cls", FV_HEAD_to_cls},
+                   {"self", FV_HEAD_self},
+                   {"entropy", FV_HEAD_entropy},
+                   {"mean_distance", FV_HEAD_distance}};
+    golden *g = c->g;
+    fv_head_profile p;
+    float values[4][256], sums[1024], means[1024];
+
+    if (fv_head_profile_init(&p, a, &g->arena) != FV_OK || c->N * a->heads > 256 ||
+        c->N * a->heads * p.n_rings > 1024) {
+        golden_fail(g, "profile", "%s", fv_error_message());
+        return;
+    }
+    for (int64_t i = 0; i < c->N * a->heads; i++) {
+        fv_head_profile_of(a, i / a->heads, i % a->heads, &p);
+        for (int k = 0; k < 4; k++) values[k][i] = (float)p.number[numbers[k].number];
+        for (int64_t k = 0; k < p.n_rings; k++) {
+            sums[i * p.n_rings + k] = (float)p.ring_sum[k];
+            means[i * p.n_rings + k] = (float)p.ring_mean[k];
+        }
+    }
+    for (int k = 0; k < 4; k++)
+        golden_compare(g, golden_text(g, "profile.%s.%d", numbers[k].name, layer), values[k],
+                       c->N * a->heads, 0, TIGHT);
+    golden_compare(g, golden_text(g, "profile.ring_sum.%d", layer), sums,
+                   c->N * a->heads * p.n_rings, 0, TIGHT);
+    golden_compare(g, golden_text(g, "profile.ring_mean.%d", layer), means,
+                   c->N * a->heads * p.n_rings, 0, TIGHT);
+}
+
+static void check_profiles(attention_case *c) {
+    flow_case f = {.c = c};
+
+    if (open_flow(&f) != FV_OK) {
+        golden_fail(c->g, "profile", "%s", fv_error_message());
+        return;
+    }
+    for (int64_t l = 0; l < f.flow.count; l++) check_layer_profile(c, f.flow.layer[l], (int)l);
+}
+
+void attention_vit_cases(attention_case *c) {
+    check_matrices(c);
+    check_grid(c, "chefer_generic.map", "gradient_rollout");
+    check_grid(c, "attn_gradcam.map", "attention_gradcam");
+    check_importance(c);
+    check_profiles(c);
+}
+
+void attention_vit_gap_cases(attention_case *c) {
+    check_grid(c, "rollout.mean.map_column_mean", "rollout:mean");
+}
+
+void attention_family_cases(attention_case *c) { check_grid(c, "rollout.mean", "rollout:mean"); }
