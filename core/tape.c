@@ -229,13 +229,17 @@ static fv_status compute(fv_tape *tape, fv_var *y) {
     return status;
 }
 
-/* What reads a parameter can be watched under the parameter's name: a layer's output before anything is
+/* What is made of a parameter can be watched under "<parameter>.output": a layer's output before anything is
  * done to it. */
-static fv_var *tap_params(fv_var *y) {
+static fv_var *tap_outputs(fv_var *y) {
     fv_tape *tape = y->tape;
+    char name[512];
 
-    for (int i = 0; tape->n_watches && i < y->op->arity; i++)
-        if (y->op->params >> i & 1 && y->in[i] && y->in[i]->param) fv_tap(y, y->in[i]->param->name);
+    for (int i = 0; tape->n_watches && i < y->op->arity; i++) {
+        if (!(y->op->params >> i & 1) || !y->in[i] || !y->in[i]->param) continue;
+        snprintf(name, sizeof name, "%s.output", y->in[i]->param->name);
+        fv_tap(y, name);
+    }
     return tape->status == FV_OK ? y : &tape->poison;
 }
 
@@ -259,7 +263,7 @@ fv_var *fv_apply(const fv_op *op, fv_var *const in[], const void *attr) {
     for (int i = 0; i < op->arity; i++)
         if (in[i] && y->needs_grad) in[i]->n_readers++;
     const fv_status status = compute(tape, y);
-    if (status == FV_OK) return tap_params(y);
+    if (status == FV_OK) return tap_outputs(y);
     if (y->scope[0]) fv_error_context(status, "%s", y->scope);
     return fv_tape_fail(tape, status);
 }

@@ -114,7 +114,7 @@ void fv_tape_clear_watches(fv_tape *tape); /* and the edit function */
 typedef void fv_edit_fn(fv_var *x, const char *name, void *user);
 void fv_tape_set_edit(fv_tape *tape, fv_edit_fn *edit, void *user);
 /* Names an activation; free when nothing watches it.  Returns x.  What an op makes of a parameter is
- * named after the parameter too ("blocks.0.mlp.fc1.weight": the layer's output before an activation). */
+ * named after it too: "blocks.0.mlp.fc1.weight.output" is the layer's output before an activation. */
 fv_var *fv_tap(fv_var *x, const char *name);
 /* The same under "<scope>.<name>", for what ops and layers compose within their scope. */
 fv_var *fv_tap_part(fv_var *x, const char *name);

@@ -58,7 +58,7 @@ static fv_status prepare(fv_explain_run *run) {
         return FV_FAIL(FV_ERR_CONFIG, "%s: selective is the norm of positive components",
                        run->choice->text);
     for (int i = 0; is_real(run->choice) && i < run->n_layers; i++) {
-        run->layers[i] = fv_arena_printf(run->arena, "%s.weight", run->layers[i]);
+        run->layers[i] = fv_arena_printf(run->arena, "%s.weight.output", run->layers[i]);
         if (!run->layers[i]) return FV_ERR_NOMEM;
     }
     return fv_explain_watch_layers(run, FV_WATCH_VALUE | FV_WATCH_GRAD);

@@ -260,14 +260,14 @@ Test(core_tape, watches_keep_values_and_gradients) {
 
 /* Composed in EXPLAIN: the layer's output before its activation. */
 Test(core_tape, what_reads_a_parameter_can_be_watched_by_its_name) {
-    cr_assert_eq(fv_tape_watch(tape, "w1", FV_WATCH_GRAD), FV_OK);
+    cr_assert_eq(fv_tape_watch(tape, "w1.output", FV_WATCH_GRAD), FV_OK);
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(step(&m, tape, FV_EXPLAIN), FV_OK);
-        const fv_var *y = fv_tape_find(tape, "w1");
+        const fv_var *y = fv_tape_find(tape, "w1.output");
         cr_assert(y && y->grad.data);
         cr_expect_str_eq(y->op->name, "linear");
         cr_expect_eq(y->in[1]->param, m.w1);
-        cr_expect_null(fv_tape_find(tape, "w2"));
+        cr_expect_null(fv_tape_find(tape, "w2.output"));
     }
 }
 

@@ -96,7 +96,7 @@ static const fv_var *record(const saliency_model *c, const char *tap, bool entro
 /* ---- real layers, per token: the class token's number comes first ---- */
 
 static void check_tokens(const saliency_model *c, const char *name, const char *path) {
-    const char *weight = golden_text(c->g, "%s.weight", path);
+    const char *weight = golden_text(c->g, "%s.weight.output", path);
     const fv_var *y = record(c, weight, false);
 
     if (!y) return;
