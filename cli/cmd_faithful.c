@@ -90,7 +90,7 @@ static fv_status parse_metric_settings(job *j) {
 }
 
 static unsigned what_data_have(const job *j) {
-    unsigned have = FV_METRIC_SCORER | FV_METRIC_EXPLAIN;
+    unsigned have = FV_METRIC_SCORER | FV_METRIC_EXPLAIN | FV_METRIC_ACCOUNT;
 
     for (int64_t i = 0; i < j->source.count; i++) {
         const fv_sample *s = j->source.sample[i];

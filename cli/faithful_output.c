@@ -170,7 +170,7 @@ void fv_faithful_help(fv_text *t) {
     fv_text_append(t, "\nMetrics and their numbers (--set metric_args.NAME=X):\n");
     for (int i = 0; (m = fv_metric_at(i)); i++) {
         fv_text_printf(t, "  %-22s  %s%s\n", m->name, m->summary,
-                       m->costly ? "; only when asked for" : "");
+                       m->on_request ? "; only when asked for" : "");
         for (const fv_metric_option *o = m->options; o && o->name; o++)
             fv_text_printf(t, "      %s=%g  %s\n", o->name, o->value, o->summary);
     }

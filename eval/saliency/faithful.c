@@ -25,7 +25,7 @@ fv_status fv_faithful_choose(fv_faithful *f, const char *text, unsigned have) {
 
     f->n_metrics = 0;
     for (int i = 0; !text[0] && (m = fv_metric_at(i)); i++)
-        if (!m->costly && !(m->needs & ~have)) FV_TRY(add_metric(f, m));
+        if (!m->on_request && !(m->needs & ~have)) FV_TRY(add_metric(f, m));
     char *copy = fv_arena_strdup(&arena, text);
     if (!copy) status = FV_ERR_NOMEM;
     char *name = copy ? strtok_r(copy, ", ", &rest) : NULL;
@@ -135,7 +135,8 @@ static fv_status least_probable(question *q, const float *pixels, int64_t *least
 
 /* What is not known of this image. */
 static unsigned missing(const fv_metric_context *c) {
-    return (c->mask ? 0u : FV_METRIC_MASK) | (c->marker && c->clean ? 0u : FV_METRIC_MARKER);
+    return (c->mask ? 0u : FV_METRIC_MASK) | (c->marker && c->clean ? 0u : FV_METRIC_MARKER) |
+           (c->account ? 0u : FV_METRIC_ACCOUNT);
 }
 
 static fv_status run_metrics(const fv_faithful *f, const fv_metric_context *context,

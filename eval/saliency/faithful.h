@@ -35,7 +35,7 @@ typedef struct fv_faithful_image {
 } fv_faithful_image;
 
 /* The metrics that text names, separated by commas; without text all whose needs can be met and that are
- * not costly.  have: FV_METRIC_* bits that at least one image can meet. */
+ * not on_request.  have: FV_METRIC_* bits that at least one image can meet. */
 fv_status fv_faithful_choose(fv_faithful *f, const char *text, unsigned have);
 
 /* Numbers per method, and the k-th of them; NULL behind the last. */

@@ -71,6 +71,8 @@ static fv_status check(const fv_metric *metric, const fv_metric_context *c) {
         return FV_FAIL(FV_ERR_CONFIG, "needs a box or a mask");
     if (metric->needs & FV_METRIC_MARKER && !(c->marker && c->clean))
         return FV_FAIL(FV_ERR_CONFIG, "needs a planted marker and the image without it");
+    if (metric->needs & FV_METRIC_ACCOUNT && !c->account)
+        return FV_FAIL(FV_ERR_CONFIG, "needs a relevance method");
     if (metric->needs & FV_METRIC_EXPLAIN && !c->explain)
         return FV_FAIL(FV_ERR_CONFIG, "needs the method");
     return fv_map_check(c->map, c->height * c->width);

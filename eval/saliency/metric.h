@@ -20,13 +20,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FV_METRIC_MAX_VALUES 8
+#define FV_METRIC_MAX_VALUES 12
 
 /* What a metric needs besides image and map. */
-#define FV_METRIC_SCORER  1u /* context.scorer */
-#define FV_METRIC_MASK    2u /* context.mask */
-#define FV_METRIC_EXPLAIN 4u /* context.explain */
-#define FV_METRIC_MARKER  8u /* context.marker and clean */
+#define FV_METRIC_SCORER  1u  /* context.scorer */
+#define FV_METRIC_MASK    2u  /* context.mask */
+#define FV_METRIC_EXPLAIN 4u  /* context.explain */
+#define FV_METRIC_MARKER  8u  /* context.marker and clean */
+#define FV_METRIC_ACCOUNT 16u /* context.account */
 
 /* The same method on other pixels [H,W,3] or for another class: map [H,W].  May fail with
  * FV_ERR_NONFINITE. */
@@ -54,7 +55,8 @@ typedef struct fv_metric_context {
     const uint8_t *mask;   /* [H,W], non-zero inside the object (union of boxes); NULL: unknown */
     const uint8_t *marker; /* [H,W], non-zero on a planted marker; NULL: there is none */
     const float *clean;    /* [H,W,3], the pixels without the marker; NULL likewise */
-    fv_scorer scorer;      /* score NULL: none */
+    const struct fv_account *account; /* of a relevance method (explain.h); NULL without one */
+    fv_scorer scorer;                 /* score NULL: none */
     fv_explain_fn *explain;
     void *explain_user;
     uint64_t seed;
@@ -72,9 +74,9 @@ typedef struct fv_metric_value {
 typedef struct fv_metric {
     const char *name;
     const char *summary;
-    unsigned needs; /* FV_METRIC_... */
-    bool costly;    /* explains many times: only when asked for */
-    bool per_class; /* reported as the mean over classes of the means over their images */
+    unsigned needs;  /* FV_METRIC_... */
+    bool on_request; /* only when asked for: costly, or about few methods */
+    bool per_class;  /* reported as the mean over classes of the means over their images */
     const fv_metric_value *values;   /* ended by a NULL name, at most FV_METRIC_MAX_VALUES */
     const fv_metric_option *options; /* ended by a NULL name; NULL: none */
     fv_status (*run)(const fv_metric_context *context, double *out);

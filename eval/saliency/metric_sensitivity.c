@@ -72,7 +72,7 @@ static fv_status run(const fv_metric_context *c, double *out) {
 const fv_metric fv_metric_sensitivity = {.name = "sensitivity",
                                          .summary = "change of the map under small noise",
                                          .needs = FV_METRIC_EXPLAIN,
-                                         .costly = true,
+                                         .on_request = true,
                                          .values = values,
                                          .options = options,
                                          .run = run};

@@ -4,6 +4,7 @@
 #include "core/alloc.h"
 #include "core/parallel.h"
 #include "eval/saliency/blur.h"
+#include "eval/saliency/explain.h"
 #include "eval/saliency/metric_faithfulness.h"
 #include "tests/support/alloc_sweep.h"
 #include "tests/support/linear_scorer.h"
@@ -21,6 +22,8 @@ static float weight[3 * N], pixels[3 * N], map[N], explained_shift;
 static float clean[3 * N];
 static uint8_t mask[N], marker[N];
 static linear_scorer model;
+static const fv_account account = {
+    .start = -2.0, .input = -1.0, .sink = {[FV_SINK_BIAS] = -1.5, [FV_SINK_EPS] = 0.5}};
 static fv_metric_context context;
 
 /* The exact map of the model for other pixels; explained_shift is added. */
@@ -50,6 +53,7 @@ static void setup(void) {
                                   .mask = mask,
                                   .marker = marker,
                                   .clean = clean,
+                                  .account = &account,
                                   .scorer = {.score = linear_score, .user = &model},
                                   .explain = explain,
                                   .explain_user = &model,
@@ -468,4 +472,11 @@ Test(eval_metric, shortcut_by_hand, .init = setup) {
 Test(eval_metric, maps_without_classes_are_insensitive, .init = setup) {
     cr_expect_float_eq(value_of("class_sensitivity"), 1.0, 1e-12);
     cr_expect_eq(value_of("class_constant"), 0.0);
+}
+
+Test(eval_metric, ledgers_are_fractions_of_the_score, .init = setup) {
+    cr_expect_eq(value_of("share_pixels"), -0.5);
+    cr_expect_eq(value_of("absorbed_bias"), -0.75);
+    cr_expect_eq(value_of("absorbed_eps"), 0.25);
+    cr_expect_eq(value_of("absorbed_cls"), 0.0);
 }
