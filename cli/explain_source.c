@@ -3,18 +3,18 @@
 #include "cli/image_args.h"
 #include "eval/class_names.h"
 
-/* The first `limit` samples of each class; samples stand class by class. */
+/* The first `limit` samples of each class, in the order of the data set. */
 static fv_status take_samples(fv_explain_source *s, int64_t limit) {
     const fv_dataset *d = s->dataset;
-    int64_t of_class = 0;
+    int64_t *taken = fv_arena_calloc(&s->arena, (size_t)d->n_classes + 1, sizeof *taken);
 
     s->path = fv_arena_alloc(&s->arena, (size_t)d->n_samples + 1, sizeof *s->path);
     s->sample = fv_arena_alloc(&s->arena, (size_t)d->n_samples + 1, sizeof *s->sample);
-    if (!s->path || !s->sample) return FV_ERR_NOMEM;
+    if (!taken || !s->path || !s->sample) return FV_ERR_NOMEM;
     for (int64_t i = 0; i < d->n_samples; i++) {
         const fv_sample *sample = &d->samples[i];
-        of_class = i && sample->label == d->samples[i - 1].label ? of_class + 1 : 1;
-        if (limit > 0 && of_class > limit) continue;
+        if (limit > 0 && taken[sample->label] == limit) continue;
+        taken[sample->label]++;
         s->path[s->count] = sample->path;
         s->sample[s->count++] = sample;
     }
