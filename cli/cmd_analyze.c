@@ -11,16 +11,13 @@
 #include "eval/analysis/analysis.h"
 #include "eval/class_names.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define COUNT       100 /* images, unless told otherwise */
-#define LOADED      4   /* in one batch of the loader; they are analysed one by one */
-#define MAX_BATCH   64  /* masked copies of an image in one pass */
+#define COUNT       5  /* images of each class, unless told otherwise */
+#define LOADED      4  /* in one batch of the loader; they are analysed one by one */
+#define MAX_BATCH   64 /* masked copies of an image in one pass */
 #define MAX_WORKERS 2
 
 /* What one call works with. */
@@ -36,31 +33,13 @@ typedef struct job {
     fv_arena arena;
 } job;
 
-/* Found now, not after minutes of work. */
-static fv_status prepare_out(job *j) {
-    const char *out = j->settings->out;
-
-    FV_TRY(fv_folder_create(out));
-    char *probe = fv_arena_printf(&j->arena, "%s/.fovea-XXXXXX", out);
-    if (!probe) return FV_ERR_NOMEM;
-    const int fd = mkstemp(probe);
-    if (fd < 0) return FV_FAIL(FV_ERR_IO, "cannot write into %s: %s", out, strerror(errno));
-    close(fd);
-    unlink(probe);
-    return FV_OK;
-}
-
-/* Spread evenly over the data set, whose samples stand class by class. */
 static fv_status choose_images(job *j) {
     const fv_settings *s = j->settings;
-    const int64_t n = j->dataset->n_samples, asked = s->given.count ? s->count : COUNT;
 
-    j->count = asked && asked < n ? asked : n;
-    j->order = fv_arena_alloc(&j->arena, (size_t)j->count + 1, sizeof *j->order);
+    j->order = fv_arena_alloc(&j->arena, (size_t)j->dataset->n_samples + 1, sizeof *j->order);
     if (!j->order) return FV_ERR_NOMEM;
-    for (int64_t i = 0; i < j->count; i++)
-        j->order[i] = (int64_t)((double)i * (double)n / (double)j->count);
-    return FV_OK;
+    j->count = fv_dataset_first(j->dataset, s->given.count ? s->count : COUNT, j->order);
+    return j->count < 0 ? FV_ERR_NOMEM : FV_OK;
 }
 
 static fv_status prepare(job *j) {
@@ -78,7 +57,7 @@ static fv_status prepare(job *j) {
     if (j->dataset->n_classes != j->loaded.model->num_classes)
         return FV_FAIL(FV_ERR_CONFIG, "%s has %" PRId64 " classes, the model %" PRId64,
                        j->dataset->root, j->dataset->n_classes, j->loaded.model->num_classes);
-    if (s->out[0]) FV_TRY(prepare_out(j));
+    if (s->out[0]) FV_TRY(fv_folder_prepare(s->out));
     FV_TRY(choose_images(j));
     const fv_loader_config config = {.dataset = j->dataset,
                                      .preprocess = &j->loaded.preprocess,
@@ -233,11 +212,12 @@ const fv_command fv_command_analyze = {
         "the head), kl and -acc the divergence of the answers and the loss of accuracy; gradient\n"
         "is the first-order estimate.  entropy (nats), distance (positions) and sink (share of "
         "the\n"
-        "most attended position) say where a head looks.  --count images are spread evenly over\n"
-        "the split: 100 unless given, 0 for all.  --out writes all numbers (analysis.safetensors)\n"
-        "and pictures: offsets.png, a row per layer and a square per head, rings.png, layers by\n"
-        "distance.",
-    .example = "fovea analyze run --data-dir data --count 50\n"
+        "most attended position) say where a head looks.  --count is 5 unless given.  --out "
+        "writes\n"
+        "all numbers (analysis.safetensors) and pictures: offsets.png, a row per layer and a "
+        "square\n"
+        "per head, rings.png, layers by distance.",
+    .example = "fovea analyze run --data-dir data --count 2\n"
                "fovea analyze run --data-dir data --out analysis --json",
     .options = FV_CMD_ANALYZE,
     .min_args = 1,

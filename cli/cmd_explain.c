@@ -4,6 +4,7 @@
 #include "cli/explain_source.h"
 #include "cli/explain_target.h"
 #include "cli/interrupt.h"
+#include "cli/method_args.h"
 #include "cli/print.h"
 #include "cli/result_list.h"
 #include "core/alloc.h"
@@ -11,12 +12,9 @@
 #include "core/json.h"
 #include "eval/saliency/explanation_file.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MAX_METHODS 32
 #define PASS        8 /* images of a pass, unless --batch-size is given */
@@ -56,41 +54,6 @@ typedef struct group {
 
 /* ---- what was asked for ---- */
 
-static fv_status parse_methods(job *j) {
-    const fv_settings *s = j->settings;
-    const fv_status status =
-        fv_saliency_parse_list(s->method, &j->arena, MAX_METHODS, j->methods, &j->n_methods);
-
-    if (status != FV_OK) return fv_error_context(status, "--method");
-    bool taken = !s->layer[0];
-    for (int i = 0; i < j->n_methods; i++) {
-        if (!j->methods[i].method->takes_layer || j->methods[i].layer || !s->layer[0]) continue;
-        j->methods[i].layer = s->layer;
-        taken = true;
-    }
-    return taken ? FV_OK : FV_FAIL(FV_ERR_CONFIG, "--layer: none of the methods looks at a layer");
-}
-
-static bool needs_gradients(const job *j) {
-    for (int i = 0; i < j->n_methods; i++)
-        if (fv_saliency_trains(&j->methods[i])) return true;
-    return false;
-}
-
-/* Found now, not after minutes of work. */
-static fv_status prepare_out(job *j) {
-    const char *out = j->settings->out;
-
-    FV_TRY(fv_folder_create(out));
-    char *probe = fv_arena_printf(&j->arena, "%s/.fovea-XXXXXX", out);
-    if (!probe) return FV_ERR_NOMEM;
-    const int fd = mkstemp(probe);
-    if (fd < 0) return FV_FAIL(FV_ERR_IO, "cannot write into %s: %s", out, strerror(errno));
-    close(fd);
-    unlink(probe);
-    return FV_OK;
-}
-
 static fv_status write_request(job *j) {
     fv_value *map = fv_value_new(&j->arena, FV_VALUE_MAP);
     char *text = NULL;
@@ -122,11 +85,8 @@ static fv_status check_settings(job *j) {
 static fv_status prepare(job *j, const fv_args *args) {
     const fv_settings *s = j->settings;
 
-    /* The methods say how to open the checkpoint, whose errors are told before theirs. */
-    const bool gradients = parse_methods(j) == FV_OK && needs_gradients(j);
-    FV_TRY(fv_checkpoint_args_open(s, j->checkpoint, (fv_checkpoint_use){.gradients = gradients},
-                                   &j->loaded));
-    FV_TRY(parse_methods(j));
+    FV_TRY(fv_method_args_open(s, "--method", s->method, j->checkpoint, &j->arena, MAX_METHODS,
+                               j->methods, &j->n_methods, &j->loaded));
     FV_TRY(fv_explain_target_parse(s, &j->loaded, &j->target));
     FV_TRY(check_settings(j));
     FV_TRY(write_request(j));
@@ -138,7 +98,7 @@ static fv_status prepare(job *j, const fv_args *args) {
     if (!j->stems) return FV_ERR_NOMEM;
     FV_TRY(fv_explanation_stems(j->source.path, j->source.count, &j->arena, j->stems));
     FV_TRY(fv_explain_pictures_open(s, j->methods, j->n_methods, j->source.count, &j->pictures));
-    FV_TRY(prepare_out(j));
+    FV_TRY(fv_folder_prepare(s->out));
     if (!fv_explanation_weights(j->loaded.model, j->weights)) return FV_ERR_NOMEM;
     return fv_tape_create(&j->tape);
 }

@@ -4,6 +4,7 @@
 #include "cli/explain_target.h"
 #include "cli/faithful_output.h"
 #include "cli/interrupt.h"
+#include "cli/method_args.h"
 #include "cli/method_help.h"
 #include "cli/print.h"
 #include "cli/progress.h"
@@ -50,25 +51,6 @@ typedef struct view {
 } view;
 
 /* ---- what was asked for ---- */
-
-static fv_status parse_methods(job *j) {
-    const fv_settings *s = j->settings;
-    fv_status status = fv_saliency_parse_list(s->methods, &j->arena, FV_FAITHFUL_MAX_METHODS,
-                                              j->methods, &j->question.n_methods);
-
-    if (status != FV_OK) return fv_error_context(status, "--methods");
-    for (int i = 0; i < j->question.n_methods; i++)
-        if (j->methods[i].method->takes_layer && !j->methods[i].layer && s->layer[0])
-            j->methods[i].layer = s->layer;
-    j->question.methods = j->methods;
-    return FV_OK;
-}
-
-static bool needs_gradients(const job *j) {
-    for (int i = 0; i < j->question.n_methods; i++)
-        if (fv_saliency_trains(&j->methods[i])) return true;
-    return false;
-}
 
 /* Settings of metrics: numbers by name. */
 static fv_status parse_metric_settings(job *j) {
@@ -136,7 +118,7 @@ static fv_status open_log(job *j) {
                                                .target = j->target.target};
 
     if (!s->out[0]) return FV_OK;
-    FV_TRY(fv_folder_create(s->out));
+    FV_TRY(fv_folder_prepare(s->out));
     const char *path = fv_arena_printf(&j->arena, "%s/faithful.jsonl", s->out);
     return path ? fv_faithful_log_open(path, &question, s->resume[0] != '\0', &j->log)
                 : FV_ERR_NOMEM;
@@ -145,11 +127,10 @@ static fv_status open_log(job *j) {
 static fv_status prepare(job *j) {
     const fv_settings *s = j->settings;
 
-    /* The methods say how to open the checkpoint, whose errors are told before theirs. */
-    const bool gradients = parse_methods(j) == FV_OK && needs_gradients(j);
-    FV_TRY(fv_checkpoint_args_open(s, j->checkpoint, (fv_checkpoint_use){.gradients = gradients},
-                                   &j->loaded));
-    FV_TRY(parse_methods(j));
+    FV_TRY(fv_method_args_open(s, "--methods", s->methods, j->checkpoint, &j->arena,
+                               FV_FAITHFUL_MAX_METHODS, j->methods, &j->question.n_methods,
+                               &j->loaded));
+    j->question.methods = j->methods;
     FV_TRY(fv_explain_target_parse(s, &j->loaded, &j->target));
     if (!s->data_dir[0])
         return FV_FAIL(FV_ERR_CONFIG, "faithful needs --data-dir, the folder of the data set");

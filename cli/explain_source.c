@@ -3,20 +3,20 @@
 #include "cli/image_args.h"
 #include "eval/class_names.h"
 
-/* The first `limit` samples of each class, in the order of the data set. */
+/* The first `limit` samples of each class. */
 static fv_status take_samples(fv_explain_source *s, int64_t limit) {
     const fv_dataset *d = s->dataset;
-    int64_t *taken = fv_arena_calloc(&s->arena, (size_t)d->n_classes + 1, sizeof *taken);
+    const size_t room = (size_t)d->n_samples + 1;
+    int64_t *index = fv_arena_alloc(&s->arena, room, sizeof *index);
 
-    s->path = fv_arena_alloc(&s->arena, (size_t)d->n_samples + 1, sizeof *s->path);
-    s->sample = fv_arena_alloc(&s->arena, (size_t)d->n_samples + 1, sizeof *s->sample);
-    if (!taken || !s->path || !s->sample) return FV_ERR_NOMEM;
-    for (int64_t i = 0; i < d->n_samples; i++) {
-        const fv_sample *sample = &d->samples[i];
-        if (limit > 0 && taken[sample->label] == limit) continue;
-        taken[sample->label]++;
-        s->path[s->count] = sample->path;
-        s->sample[s->count++] = sample;
+    s->path = fv_arena_alloc(&s->arena, room, sizeof *s->path);
+    s->sample = fv_arena_alloc(&s->arena, room, sizeof *s->sample);
+    if (!index || !s->path || !s->sample) return FV_ERR_NOMEM;
+    s->count = fv_dataset_first(d, limit, index);
+    if (s->count < 0) return FV_ERR_NOMEM;
+    for (int64_t i = 0; i < s->count; i++) {
+        s->sample[i] = &d->samples[index[i]];
+        s->path[i] = s->sample[i]->path;
     }
     return FV_OK;
 }

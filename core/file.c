@@ -135,6 +135,24 @@ fv_status fv_folder_create(const char *path) {
     return status;
 }
 
+fv_status fv_folder_prepare(const char *path) {
+    const size_t n = strlen(path) + sizeof "/.fovea-XXXXXX";
+
+    FV_TRY(fv_folder_create(path));
+    char *probe = fv_alloc(n, 1);
+    if (!probe) return FV_ERR_NOMEM;
+    snprintf(probe, n, "%s/.fovea-XXXXXX", path);
+    const int fd = mkstemp(probe);
+    const fv_status status =
+        fd < 0 ? FV_FAIL(FV_ERR_IO, "cannot write into %s: %s", path, strerror(errno)) : FV_OK;
+    if (fd >= 0) {
+        close(fd);
+        unlink(probe);
+    }
+    fv_free(probe);
+    return status;
+}
+
 fv_status fv_folder_sync(const char *path) {
     const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 

@@ -19,6 +19,9 @@ fv_status fv_file_write(const char *path, const void *bytes, size_t n_bytes);
 /* mkdir -p; an existing folder is fine. */
 fv_status fv_folder_create(const char *path);
 
+/* The same, and finds out whether files can be written there: for output that takes long to make. */
+fv_status fv_folder_prepare(const char *path);
+
 /* fsync of a folder, so that names in it survive a power cut. */
 fv_status fv_folder_sync(const char *path);
 

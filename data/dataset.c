@@ -127,3 +127,16 @@ cleanup:
     fv_dataset_destroy(ds);
     return status;
 }
+
+int64_t fv_dataset_first(const fv_dataset *ds, int64_t limit, int64_t *index) {
+    int64_t *taken = fv_calloc((size_t)ds->n_classes + 1, sizeof *taken), n = 0;
+
+    if (!taken) return -1;
+    for (int64_t i = 0; i < ds->n_samples; i++) {
+        if (limit > 0 && taken[ds->samples[i].label] == limit) continue;
+        taken[ds->samples[i].label]++;
+        index[n++] = i;
+    }
+    fv_free(taken);
+    return n;
+}

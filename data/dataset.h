@@ -62,6 +62,10 @@ fv_status fv_dataset_open(const char *root, const char *split, const fv_dataset_
                           fv_dataset **out);
 void fv_dataset_destroy(fv_dataset *dataset); /* NULL is fine */
 
+/* The first `limit` samples of each class (0: all), in the order of the data set: their indices into
+ * index, which has room for n_samples.  Returns how many; -1 when memory runs out. */
+int64_t fv_dataset_first(const fv_dataset *dataset, int64_t limit, int64_t *index);
+
 /* Label of a class name, -1 if there is none. */
 int32_t fv_dataset_label(const fv_dataset *dataset, const char *class_name);
 
