@@ -1,4 +1,5 @@
 /* convnet.safetensors: a small convolutional network under every method. */
+#include "tests/golden_runner/case_class_sensitivity.h"
 #include "tests/golden_runner/case_saliency_gradients.h"
 #include "tests/golden_runner/case_saliency_normgrad.h"
 #include "tests/golden_runner/convnet.h"
@@ -12,6 +13,7 @@ static void run(golden *g) {
     if (saliency_model_open_convnet(g, &m)) {
         gradients_convnet_cases(&m);
         normgrad_convnet_cases(&m);
+        class_sensitivity_convnet_cases(&m);
     }
     saliency_model_close(&m);
 }

@@ -5,8 +5,8 @@
 
 #include "tests/golden_runner/saliency_model.h"
 
-/* act.*, grad.*, gradxinput, saliency_maxabs, map.{gradcam,layercam,linear_approx,gradient_maxabs}.*,
- * ig.*, smoothgrad.*, smoothgrad_sq.*, vargrad.*, rise.* and occlusion.* */
+/* gradxinput, saliency_maxabs, map.{gradcam,layercam,linear_approx,gradient_maxabs}.*, ig.*,
+ * smoothgrad.*, smoothgrad_sq.*, vargrad.*, rise.* and occlusion.* */
 void gradients_convnet_cases(const saliency_model *m);
 
 /* gradxinput, map.{gradcam,linear_approx,gradient_maxabs}.* and ig.* */

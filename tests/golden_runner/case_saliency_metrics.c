@@ -4,12 +4,13 @@
 #include "eval/ranking.h"
 #include "eval/saliency/blur.h"
 #include "eval/saliency/imputation.h"
+#include "eval/saliency/map_similarity.h"
 #include "eval/saliency/metric_faithfulness.h"
 #include "eval/saliency/metric_localisation.h"
 #include "eval/saliency/metric_pointing.h"
-#include "eval/saliency/metric_randomisation.h"
 #include "eval/saliency/metric_sparsity.h"
 #include "eval/saliency/perturbation.h"
+#include "tests/golden_runner/case_saliency_randomisation.h"
 #include "tests/golden_runner/golden.h"
 
 #include <math.h>
@@ -301,72 +302,6 @@ static void run_similarity(golden *g) {
         compare_number(g, "sim.ssim7_uniform", value);
 }
 
-/* ---- randomisation ---- */
-
-#define STAGES   5
-#define MPRT_N   2
-#define MPRT_DIM 16
-static const char *const stages[STAGES] = {"fc", "conv4", "conv3", "conv2", "conv1"};
-
-typedef struct mprt {
-    golden *g;
-    const char *method;
-    int64_t sample;
-} mprt;
-
-/* The map that the file holds for a stage. */
-static fv_status stored_map(void *user, int64_t stage, float *map) {
-    const mprt *m = user;
-    const float *maps =
-        golden_f32(m->g, golden_text(m->g, "mprt.%s.%s", stages[stage], m->method), NULL);
-
-    if (!maps) return FV_FAIL(FV_ERR_NOT_FOUND, "no map");
-    memcpy(map, maps + m->sample * MPRT_DIM * MPRT_DIM, MPRT_DIM * MPRT_DIM * sizeof *map);
-    return FV_OK;
-}
-
-static void run_mprt_method(golden *g, const char *method) {
-    const char *name = golden_text(g, "mprt.original.%s", method);
-    const float *original = golden_f32(g, name, NULL);
-    fv_map_similarity s[MPRT_N][STAGES];
-
-    if (!original) return;
-    for (int64_t i = 0; i < MPRT_N; i++) {
-        mprt m = {g, method, i};
-        if (!worked(g, name,
-                    fv_randomisation_compare(original + i * MPRT_DIM * MPRT_DIM, MPRT_DIM, MPRT_DIM,
-                                             STAGES, stored_map, &m, s[i])))
-            return;
-    }
-    for (int k = 0; k < STAGES; k++) {
-        float spearman[MPRT_N], spearman_abs[MPRT_N], ssim[MPRT_N];
-        for (int i = 0; i < MPRT_N; i++) {
-            spearman[i] = (float)s[i][k].spearman;
-            spearman_abs[i] = (float)s[i][k].spearman_abs;
-            ssim[i] = (float)s[i][k].ssim;
-        }
-        name = golden_text(g, "mprt.%s.%s", stages[k], method);
-        golden_compare(g, golden_text(g, "%s.spearman_signed", name), spearman, MPRT_N, 0.0,
-                       TOLERANCE);
-        golden_compare(g, golden_text(g, "%s.spearman_abs", name), spearman_abs, MPRT_N, 0.0,
-                       TOLERANCE);
-        golden_compare(g, golden_text(g, "%s.ssim_abs01", name), ssim, MPRT_N, 0.0, TOLERANCE);
-    }
-}
-
-/* The comparisons run on the maps of the file.  The maps themselves need the net of convnet.safetensors
- * with the replacement weights. */
-static void run_mprt(golden *g) {
-    run_mprt_method(g, "gradxinput");
-    run_mprt_method(g, "lrp_epsilon_plus_flat");
-    run_mprt_method(g, "normgrad_relu3_up16");
-    for (int64_t i = 0; i < fv_safetensors_count(g->file); i++) {
-        const char *name = fv_safetensors_at(g->file, i)->name;
-        if (strncmp(name, "mprt.param.", strlen("mprt.param.")) == 0) golden_use(g, name);
-    }
-    golden_skip(g, "mprt.maps");
-}
-
 static void run(golden *g) {
     toy t = {0};
 
@@ -378,7 +313,7 @@ static void run(golden *g) {
         run_sparsity(g, &t);
     }
     run_similarity(g);
-    run_mprt(g);
+    randomisation_cases(g);
 }
 
 const golden_kind golden_kind_metrics = {"metrics", true, run};

@@ -1,4 +1,5 @@
 /* vit.safetensors and vit_gap.safetensors: tiny vision transformers under every method. */
+#include "tests/golden_runner/case_class_sensitivity.h"
 #include "tests/golden_runner/case_saliency_attention.h"
 #include "tests/golden_runner/case_saliency_gradients.h"
 #include "tests/golden_runner/case_saliency_normgrad.h"
@@ -26,6 +27,7 @@ static void run(golden *g) {
     if (saliency_model_open_vit(g, &m)) {
         gradients_vit_cases(&m);
         normgrad_vit_cases(&m);
+        class_sensitivity_vit_cases(&m);
     }
     saliency_model_close(&m);
 }
@@ -36,6 +38,7 @@ static void run_gap(golden *g) {
     if (vit_net_open(g, true, &net)) {
         attention_case attention = attention_of(&net);
         vit_gap_check_lrp(&net);
+        vit_gap_check_maps(&net);
         attention_vit_gap_cases(&attention);
     }
     vit_net_close(&net);

@@ -56,8 +56,7 @@ bool convnet_open(golden *g, convnet *net) {
     net->images = (fv_tensor){(void *)(uintptr_t)golden_packed(g, &s, x), FV_F32,
                               fv_shape_of(4, s.dim[0], s.dim[2], s.dim[3], s.dim[1])};
     net->target = saliency_targets(g, "target", s.dim[0]);
-    net->target_min = saliency_targets(g, "target_min", s.dim[0]);
-    return net->images.data && net->target && net->target_min;
+    return net->images.data && net->target;
 }
 
 void convnet_close(convnet *net) {

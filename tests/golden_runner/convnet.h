@@ -23,8 +23,8 @@ typedef struct convnet {
     fv_batchnorm_layer bn1, bn2;
     fv_linear_layer fc;
     fv_tape *tape;
-    fv_tensor images;                   /* [N,16,16,3] */
-    const int64_t *target, *target_min; /* [N]: most and least probable class */
+    fv_tensor images;      /* [N,16,16,3] */
+    const int64_t *target; /* [N]: most probable class */
 } convnet;
 
 /* Reads parameters (with gradients), images and targets; false after a failed line.  Either way

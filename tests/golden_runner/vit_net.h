@@ -32,7 +32,8 @@ fv_var *vit_net_record(vit_net *net, fv_var **x);
 const char *vit_net_tap(golden *g, const char *node);
 
 /* ---- groups of cases ---- */
-void vit_check_lrp(vit_net *net);     /* act, grad, lrp */
-void vit_gap_check_lrp(vit_net *net); /* logits, lrp */
+void vit_check_lrp(vit_net *net);      /* act, grad, lrp */
+void vit_gap_check_lrp(vit_net *net);  /* logits, lrp */
+void vit_gap_check_maps(vit_net *net); /* map */
 
 #endif
