@@ -168,6 +168,7 @@ static fv_status run_method(const fv_faithful *f, const fv_faithful_image *image
         .mask = image->mask,
         .marker = image->marker,
         .clean = image->clean,
+        .account = e.has_account ? &e.account : NULL,
         .scorer = {.score = score, .user = &q, .batch = f->max_images},
         .explain = explain,
         .explain_user = &q,

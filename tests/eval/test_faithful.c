@@ -98,6 +98,20 @@ Test(eval_faithful, what_needs_a_mask_is_undefined_without_one) {
     cr_expect_not(isnan(values[find("sparseness")]));
 }
 
+/* Relevance methods bring their account; the others have none. */
+Test(eval_faithful, accounts_reach_the_ledger) {
+    double values[32];
+
+    cr_assert_eq(fv_faithful_choose(&question, "ledger", FV_METRIC_ACCOUNT), FV_OK);
+    const int n = fv_faithful_count(&question), pixels = find("share_pixels");
+    const fv_faithful_image bare = {.pixels = image, .target = -1};
+    cr_assert_eq(fv_faithful_run(&question, &bare, values), FV_OK, "%s", fv_error_message());
+    double sum = values[pixels];
+    for (int k = pixels + 1; k < n; k++) sum += values[k];
+    cr_expect_float_eq(fabs(sum), 1.0, 1e-4, "the shares add up to the score: %g", sum);
+    for (int k = 0; k < n; k++) cr_expect(isnan(values[n + k]), "gradient_x_input has none");
+}
+
 /* ---- tables ---- */
 
 Test(eval_faithful, tables_average_and_compare) {
