@@ -2,6 +2,7 @@
  * relevance_affine.c, those of single ops beside their forward and backward. */
 #include "core/op.h"
 
+#include <math.h>
 #include <string.h>
 
 const char *const fv_sink_names[FV_SINK_COUNT] = {
@@ -91,6 +92,44 @@ fv_status fv_relevance_epsilon(const fv_var *y, const fv_signal *ry, fv_signal r
         const int64_t n = fv_shape_numel(&y->in[k]->shape);
         for (int64_t i = 0; i < n; i++) rx[k].data[i] = fv_times_activation(rx[k].data[i], x[i]);
     }
+    return FV_OK;
+}
+
+/* The sum of a sample's relevance s x, with s the divided signal of its n elements. */
+static double share_of(const float *s, const float *x, int64_t n) {
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i++) sum += (double)fv_times_activation(s[i], x[i]);
+    return sum;
+}
+
+/* The factor of summand k is sgn(sum R_k) sum R / (|sum R_a| + |sum R_b|), 0 where it has nothing. */
+static void normalise_sample(const fv_var *y, const float *r, const float *s, fv_signal rx[],
+                             const fv_rule *rule, int64_t sample) {
+    const int64_t n = elements_per_sample(y), at = sample * n;
+    double total = 0.0, share[2], dropped = 0.0;
+
+    for (int64_t i = at; i < at + n; i++) total += (double)r[i];
+    for (int k = 0; k < 2; k++) share[k] = share_of(s + at, (const float *)y->in[k]->data + at, n);
+    const double size = fabs(share[0]) + fabs(share[1]);
+    for (int k = 0; k < 2; k++) {
+        const double sign = share[k] > 0.0 ? 1.0 : share[k] < 0.0 ? -1.0 : 0.0;
+        const double factor = size > 0.0 ? sign * total / size : 0.0;
+        const float *x = (const float *)y->in[k]->data + at;
+        dropped += (1.0 - factor) * share[k];
+        for (int64_t i = 0; rx[k].data && i < n; i++)
+            rx[k].data[at + i] = (float)(factor * (double)fv_times_activation(s[at + i], x[i]));
+    }
+    fv_ledger_add(rule->ledger, FV_SINK_DROP, sample, dropped);
+}
+
+fv_status fv_relevance_add(const fv_var *y, const fv_signal *ry, fv_signal rx[],
+                           const fv_rule *rule) {
+    if (ry->kind == FV_SIGNAL_GI || !rule->normalised_add)
+        return fv_relevance_epsilon(y, ry, rx, rule);
+    float *s = fv_tape_scratch(y->tape, fv_shape_numel(&y->shape));
+    if (!s) return FV_ERR_NOMEM;
+    fv_relevance_divide(y, ry->data, 1.0f, rule, s);
+    for (int64_t b = 0; b < y->shape.dim[0]; b++) normalise_sample(y, ry->data, s, rx, rule, b);
     return FV_OK;
 }
 

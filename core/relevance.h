@@ -114,6 +114,8 @@ struct fv_rule {
     bool constant_attention; /* CP-LRP: attention matrices take no relevance */
     bool identity_norm;      /* layer norms pass R (R form) */
     bool uniform_gate;       /* a gate takes half of the relevance, and its sigmoid passes R */
+    bool identity_softmax;   /* softmax passes R (R form) */
+    bool normalised_add;     /* fv_relevance_add rescales what either summand gets (R form) */
     bool divide_max;         /* max pools: x s of the winner, s = R / stab(z) (R form) */
     float *absorbed;   /* where an op with a watched parameter also writes that one's relevance,
                                 [B, numel]; NULL: nowhere */
@@ -140,7 +142,12 @@ static inline float fv_times_activation(float g, float a) { return isinf(a) ? 0.
 /* Generic rules.  GI: the op's own vjp.  R: as named. */
 typedef fv_status fv_relevance_fn(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                                   const fv_rule *rule);
-fv_relevance_fn fv_relevance_epsilon;  /* x * vjp(R / stab(y)); eps to the ledger */
+fv_relevance_fn fv_relevance_epsilon; /* x * vjp(R / stab(y)); eps to the ledger */
+/* y = a + b: the epsilon rule.  With normalised_add (Chefer et al. 2021, "Transformer interpretability
+ * beyond attention visualization", section 3.2) the relevance R_k of each summand is then multiplied, per
+ * sample, such that its sum is |sum R_k| / (|sum R_a| + |sum R_b|) sum R; the two sums no longer cancel.
+ * What that changes, sum_k (1 - factor_k) sum R_k, goes to DROP. */
+fv_relevance_fn fv_relevance_add;
 fv_relevance_fn fv_relevance_affine;   /* inputs x, W, b over the last axis: by rule->affine */
 fv_relevance_fn fv_relevance_move;     /* copies of elements: vjp of the signal itself */
 fv_relevance_fn fv_relevance_identity; /* one input, same shape: R passes */

@@ -74,7 +74,7 @@ const fv_op fv_op_add = {.name = "add",
                          .shape = shape,
                          .forward = forward,
                          .backward = backward,
-                         .relevance = fv_relevance_epsilon,
+                         .relevance = fv_relevance_add,
                          .cost = fv_cost_elementwise};
 
 fv_var *fv_add(fv_var *a, fv_var *b) { return fv_add_to(a, b, FV_F32); }

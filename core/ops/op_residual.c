@@ -118,7 +118,7 @@ const fv_op fv_op_residual = {.name = "residual",
                               .shape = shape,
                               .forward = forward,
                               .backward = backward,
-                              .relevance = fv_relevance_epsilon,
+                              .relevance = fv_relevance_add,
                               .cost = fv_cost_elementwise};
 
 fv_var *fv_residual(fv_var *x, fv_var *branch, float rate) {

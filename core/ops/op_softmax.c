@@ -61,7 +61,8 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
 /* One row; a masked logit -inf counts as 0.  Returns what the softmax takes.
  * GI: g_x = y (g - sum y g), which is the softmax rule of Achtibat et al. 2024, Prop. 3.1, in gradient
  *     form; taken: sum y g - sum x g_x.
- * R:  R_x,i = x_i (R_i - y_i sum R), on raw logits; taken: sum R - sum R_x. */
+ * R:  R_x,i = x_i (R_i - y_i sum R), on raw logits; taken: sum R - sum R_x.  With identity_softmax
+ *     R_x = R, nothing taken. */
 static double relevance_row(int64_t n, fv_signal_kind kind, const float *x, const float *y,
                             const float *signal, float *rx) {
     double sum = 0.0, kept = 0.0;
@@ -89,6 +90,8 @@ static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
     const int64_t per_sample = B ? fv_shape_numel(&y->shape) / B : 0;
     const float *x = y->in[0]->data, *s = y->data;
 
+    if (rule->identity_softmax && ry->kind == FV_SIGNAL_R)
+        return fv_relevance_identity(y, ry, rx, rule);
     for (int64_t b = 0; b < B; b++) {
         double taken = 0.0;
         for (int64_t i = b * per_sample; i < (b + 1) * per_sample; i += n)

@@ -121,16 +121,26 @@ fv_status fv_attention_rollout(fv_attention_flow *flow, int64_t sample, fv_atten
     return FV_OK;
 }
 
-void fv_attention_gradient_rollout(fv_attention_flow *flow, int64_t sample, float *R) {
+/* R = I, then R += mean_h(value) R for each layer. */
+static void accumulate(fv_attention_flow *flow, int64_t sample, fv_attention_value value,
+                       float *R) {
     const int64_t T = flow->T;
 
     set_identity(T, R);
     for (int64_t l = 0; l < flow->count; l++) {
-        fv_attention_fused(flow->layer[l], sample, FV_ATTENTION_POSITIVE, FV_ATTENTION_FUSE_mean,
-                           flow->scratch, flow->fused);
+        fv_attention_fused(flow->layer[l], sample, value, FV_ATTENTION_FUSE_mean, flow->scratch,
+                           flow->fused);
         multiply(T, flow->fused, R, true, flow->product);
         memcpy(R, flow->product, (size_t)(T * T) * sizeof *R);
     }
+}
+
+void fv_attention_gradient_rollout(fv_attention_flow *flow, int64_t sample, float *R) {
+    accumulate(flow, sample, FV_ATTENTION_POSITIVE, R);
+}
+
+void fv_attention_relevance_rollout(fv_attention_flow *flow, int64_t sample, float *R) {
+    accumulate(flow, sample, FV_ATTENTION_RELEVANT, R);
 }
 
 /* ---- results ---- */

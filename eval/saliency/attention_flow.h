@@ -34,6 +34,10 @@ fv_status fv_attention_rollout(fv_attention_flow *flow, int64_t sample, fv_atten
  * and 6): from R = I, for each layer R += mean_h(max(A dA, 0)) R.  Needs the recorded gradient. */
 void fv_attention_gradient_rollout(fv_attention_flow *flow, int64_t sample, float *R);
 
+/* The same with the relevance of A in place of A (Chefer et al. 2021, "Transformer interpretability
+ * beyond attention visualization", eqs. 13 and 14): R += mean_h(max(R_A dA, 0)) R.  Needs both recorded. */
+void fv_attention_relevance_rollout(fv_attention_flow *flow, int64_t sample, float *R);
+
 /* What the classifier reads of a matrix over positions, on the map: grid [H,W] = the mean row of the
  * class token (and the distillation token), or, where the model pools the map, the mean row of the
  * map's positions. */

@@ -1,6 +1,7 @@
 #include "eval/saliency/attention_record.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -188,7 +189,13 @@ static void prefix_key_positions(const fv_attention_matrix *a) {
 static fv_attention_row row_in(const fv_attention_matrix *a, const fv_var *v, int64_t query,
                                int64_t row, int64_t n) {
     const float *weight = v->data, *grad = v->watch & FV_WATCH_GRAD ? v->grad.data : NULL;
-    return (fv_attention_row){query, n, a->keys, weight + row * n, grad ? grad + row * n : NULL};
+    const float *relevance = v->watch & FV_WATCH_RELEVANCE ? v->relevance.data : NULL;
+    return (fv_attention_row){query,
+                              n,
+                              a->keys,
+                              weight + row * n,
+                              grad ? grad + row * n : NULL,
+                              relevance ? relevance + row * n : NULL};
 }
 
 fv_attention_row fv_attention_row_at(const fv_attention_matrix *a, int64_t sample, int64_t head,
@@ -214,6 +221,8 @@ static float value_of(const fv_attention_row *r, int64_t j, fv_attention_value v
 
     if (value == FV_ATTENTION_WEIGHT) return r->weight[j];
     if (value == FV_ATTENTION_GRADIENT) return grad;
+    if (value == FV_ATTENTION_RELEVANT)
+        return r->relevance ? fmaxf(r->relevance[j] * grad, 0.0f) : 0.0f;
     return grad > 0.0f ? r->weight[j] * grad : 0.0f; /* weights are not negative */
 }
 

@@ -34,7 +34,7 @@ typedef struct fv_attention_record {
     int64_t count;
 } fv_attention_record;
 
-/* Registers the watches, before the pass is recorded: FV_WATCH_VALUE, FV_WATCH_GRAD, FV_WATCH_EDIT. */
+/* Registers the watches, before the pass is recorded: any of FV_WATCH_*. */
 fv_status fv_attention_watch(fv_tape *tape, uint32_t what);
 
 /* Of the recorded pass, in arena; borrows from the tape.  FV_ERR_INTERNAL: weights of another shape than
@@ -51,17 +51,19 @@ typedef struct fv_attention_row {
     const int64_t *key;  /* [n], their positions, -1: padding; valid until the record's next row */
     const float *weight; /* [n] */
     const float *grad;   /* [n]; NULL when no gradient was recorded */
+    const float *relevance; /* [n]; NULL likewise */
 } fv_attention_row;
 
 /* Row 0 <= row < n_rows of a head; not of channels. */
 fv_attention_row fv_attention_row_at(const fv_attention_matrix *a, int64_t sample, int64_t head,
                                      int64_t row);
 
-/* What a matrix over positions is filled with, from a weight and its gradient. */
+/* What a matrix over positions is filled with, from a weight, its gradient and relevance. */
 typedef enum fv_attention_value {
     FV_ATTENTION_WEIGHT,   /* A */
     FV_ATTENTION_GRADIENT, /* dA */
-    FV_ATTENTION_POSITIVE  /* max(A dA, 0) */
+    FV_ATTENTION_POSITIVE, /* max(A dA, 0) */
+    FV_ATTENTION_RELEVANT  /* max(R_A dA, 0), R_A the relevance that reached A */
 } fv_attention_value;
 
 /* One head as a matrix over positions, out [n_queries,n_keys].  Not of channels. */

@@ -120,6 +120,18 @@ const fv_composite fv_composites[] = {
      .conv = EPSILON,
      .depthwise = EPSILON,
      .linear = POSITIVE},
+    {.name = "transformer_attribution",
+     .summary = "z+ without biases, norms and softmax pass, residual branches by their sums",
+     .base = {.kind = FV_SIGNAL_R,
+              .epsilon = 1e-9f,
+              .zero_bias = true,
+              .identity_norm = true,
+              .identity_softmax = true,
+              .normalised_add = true},
+     .first = ZPLUS,
+     .conv = ZPLUS,
+     .depthwise = ZPLUS,
+     .linear = ZPLUS},
 };
 
 #define COMPOSITES (sizeof fv_composites / sizeof *fv_composites)
@@ -136,6 +148,7 @@ const char *const fv_composite_names[] = {"attnlrp",
                                           "epsilon_gamma_box",
                                           "epsilon_gamma_wsquare",
                                           "sr_paper_code",
+                                          "transformer_attribution",
                                           NULL};
 
 const fv_composite *fv_composite_find(const char *name) {

@@ -2,11 +2,27 @@
 #ifndef FV_EVAL_SALIENCY_SALIENCY_LIST_H
 #define FV_EVAL_SALIENCY_SALIENCY_LIST_H
 
-#define FV_SALIENCY_LIST(X)                                                                      \
-    X(lrp)                                                                                       \
-    X(sr)                                                                                        \
-    X(gradient_x_input) X(gradient) X(smoothgrad) X(integrated_gradients) X(gradcam) X(hirescam) \
-        X(layercam) X(rise) X(occlusion) X(centre) X(edge) X(random) X(normgrad) X(rollout)      \
-            X(gradient_rollout) X(attention_gradcam)
+/* clang-format off */
+#define FV_SALIENCY_LIST(X) \
+    X(lrp)                  \
+    X(sr)                   \
+    X(gradient_x_input)     \
+    X(gradient)             \
+    X(smoothgrad)           \
+    X(integrated_gradients) \
+    X(gradcam)              \
+    X(hirescam)             \
+    X(layercam)             \
+    X(normgrad)             \
+    X(rollout)              \
+    X(gradient_rollout)     \
+    X(attention_gradcam)    \
+    X(attention_lrp)        \
+    X(rise)                 \
+    X(occlusion)            \
+    X(centre)               \
+    X(edge)                 \
+    X(random)
+/* clang-format on */
 
 #endif

@@ -159,6 +159,8 @@ Test(core_relevance, every_option_accounts_for_all_of_it) {
         {"norm-scaled", {.kind = FV_SIGNAL_R, .epsilon = 0.25f, .stabiliser = FV_STAB_NORM}},
         {"without biases", {.kind = FV_SIGNAL_R, .epsilon = 0.25f, .zero_bias = true}},
         {"norms pass", {.kind = FV_SIGNAL_R, .epsilon = 0.25f, .identity_norm = true}},
+        {"softmax passes", {.kind = FV_SIGNAL_R, .epsilon = 0.25f, .identity_softmax = true}},
+        {"summands rescaled", {.kind = FV_SIGNAL_R, .epsilon = 0.25f, .normalised_add = true}},
         {"gates take half, R", {.kind = FV_SIGNAL_R, .epsilon = 0.25f, .uniform_gate = true}},
         {"gates take half, GI", {.kind = FV_SIGNAL_GI, .uniform_gate = true}},
         {"pools divide", {.kind = FV_SIGNAL_R, .epsilon = 0.25f, .divide_max = true}},

@@ -283,7 +283,7 @@ Test(eval_composite, every_name_is_found) {
         const fv_composite *c = fv_composite_find(fv_composite_names[n]);
         cr_assert_eq(c, &fv_composites[n], "%s", fv_composite_names[n]);
     }
-    cr_expect_eq(n, 12);
+    cr_expect_eq(n, 13);
 }
 
 Test(eval_composite, the_box_is_that_of_normalised_pixels) {

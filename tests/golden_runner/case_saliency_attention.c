@@ -3,17 +3,19 @@
 #include "eval/analysis/head_importance.h"
 #include "eval/analysis/head_profile.h"
 #include "eval/saliency/attention_flow.h"
+#include "eval/saliency/composite.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define MAX_IMAGES 8
 #define TIGHT      1e-5
+#define CHEFER     2e-4 /* of chefer_lrp.*: small denominators */
 
 /* ---- maps ---- */
 
 /* The native grids of all images against a stored tensor. */
-static void check_grid(attention_case *c, const char *name, const char *method) {
+static void check_grid(attention_case *c, const char *name, const char *method, double tolerance) {
     fv_explanation e[MAX_IMAGES];
     fv_saliency_choice choice;
     const fv_explain_request request = {
@@ -31,7 +33,7 @@ static void check_grid(attention_case *c, const char *name, const char *method) 
         if (all) memcpy(all + i * n, e[i].grid, (size_t)n * sizeof *all);
         fv_explanation_destroy(&e[i]);
     }
-    if (all) golden_compare(c->g, name, all, c->N * n, 0, TIGHT);
+    if (all) golden_compare(c->g, name, all, c->N * n, 0, tolerance);
 }
 
 /* ---- matrices ---- */
@@ -42,7 +44,16 @@ typedef struct flow_case {
     float *R; /* [N,T,T] */
 } flow_case;
 
-/* Records all images and the gradient of their targets' logits. */
+static fv_status relevance(attention_case *c, fv_var *logits, const float *start) {
+    const fv_composite *composite = fv_composite_find("transformer_attribution");
+    fv_composite rules;
+
+    if (!composite) return FV_FAIL(FV_ERR_CONFIG, "no such composite");
+    rules = *composite;
+    return fv_tape_relevance(c->tape, logits, start, FV_SIGNAL_R, fv_composite_pick, &rules, NULL);
+}
+
+/* Records all images, and the gradient of their targets' logits and the relevance behind them. */
 static fv_status open_flow(flow_case *f) {
     attention_case *c = f->c;
     const fv_model_input *in = &c->model->input;
@@ -55,10 +66,12 @@ static fv_status open_flow(flow_case *f) {
     if (!dy) return FV_ERR_NOMEM;
     for (int64_t i = 0; i < c->N; i++) dy[i * K + c->target[i]] = 1.0f;
     fv_tape_clear_watches(c->tape);
-    FV_TRY(fv_attention_watch(c->tape, FV_WATCH_VALUE | FV_WATCH_GRAD));
+    FV_TRY(fv_attention_watch(c->tape, FV_WATCH_VALUE | FV_WATCH_GRAD | FV_WATCH_RELEVANCE));
+    FV_TRY(fv_tape_watch(c->tape, "tokens", FV_WATCH_RELEVANCE));
     fv_tape_begin(c->tape, &(fv_step){.mode = FV_EXPLAIN, .samples = c->N, .chunk_samples = 1});
     fv_var *logits = fv_keep(fv_model_forward(c->model, fv_input(c->tape, &images, true)));
     FV_TRY(fv_tape_status(c->tape));
+    FV_TRY(relevance(c, logits, dy));
     FV_TRY(fv_tape_backward(c->tape, logits, dy));
     FV_TRY(fv_attention_record_read(c->tape, &c->g->arena, &record));
     FV_TRY(fv_attention_flow_of(&record, &c->g->arena, &f->flow));
@@ -89,12 +102,35 @@ static void check_matrices(attention_case *c) {
             else
                 golden_fail(g, name, "%s", fv_error_message());
             check_grid(c, golden_text(g, "rollout.%s.discard%s.map", fuses[i], discards[d]),
-                       golden_text(g, "rollout:%s:discard=%s", fuses[i], discards[d]));
+                       golden_text(g, "rollout:%s:discard=%s", fuses[i], discards[d]), TIGHT);
             /* what follows walks the record again, which check_grid has replaced */
             if (open_flow(&f) != FV_OK) golden_fail(g, name, "%s", fv_error_message());
         }
     for (int64_t b = 0; b < c->N; b++) fv_attention_gradient_rollout(&f.flow, b, f.R + b * n);
     golden_compare(g, "chefer_generic.R", f.R, c->N * n, 0, TIGHT);
+}
+
+static void check_relevance(attention_case *c) {
+    flow_case f = {.c = c};
+    golden *g = c->g;
+
+    if (open_flow(&f) != FV_OK) {
+        golden_fail(g, "chefer_lrp", "%s", fv_error_message());
+        return;
+    }
+    const int64_t n = f.flow.T * f.flow.T;
+    for (int64_t l = 0; l < f.flow.count; l++) {
+        const fv_tensor *r = &f.flow.layer[l]->weights->relevance;
+        golden_compare(g, golden_text(g, "chefer_lrp.blocks.%d.R_A", (int)l), r->data,
+                       fv_shape_numel(&r->shape), 0, CHEFER);
+    }
+    const fv_var *tokens = fv_tape_find(c->tape, "tokens");
+    if (tokens && tokens->relevance.data)
+        golden_compare(g, "chefer_lrp.R_tokens.0", tokens->relevance.data,
+                       fv_shape_numel(&tokens->shape), 0, CHEFER);
+    for (int64_t b = 0; b < c->N; b++) fv_attention_relevance_rollout(&f.flow, b, f.R + b * n);
+    golden_compare(g, "chefer_lrp.R", f.R, c->N * n, 0, CHEFER);
+    check_grid(c, "chefer_lrp.map", "attention_lrp", CHEFER);
 }
 
 /* ---- heads ---- */
@@ -177,14 +213,17 @@ static void check_profiles(attention_case *c) {
 
 void attention_vit_cases(attention_case *c) {
     check_matrices(c);
-    check_grid(c, "chefer_generic.map", "gradient_rollout");
-    check_grid(c, "attn_gradcam.map", "attention_gradcam");
+    check_grid(c, "chefer_generic.map", "gradient_rollout", TIGHT);
+    check_grid(c, "attn_gradcam.map", "attention_gradcam", TIGHT);
+    check_relevance(c);
     check_importance(c);
     check_profiles(c);
 }
 
 void attention_vit_gap_cases(attention_case *c) {
-    check_grid(c, "rollout.mean.map_column_mean", "rollout:mean");
+    check_grid(c, "rollout.mean.map_column_mean", "rollout:mean", TIGHT);
 }
 
-void attention_family_cases(attention_case *c) { check_grid(c, "rollout.mean", "rollout:mean"); }
+void attention_family_cases(attention_case *c) {
+    check_grid(c, "rollout.mean", "rollout:mean", TIGHT);
+}

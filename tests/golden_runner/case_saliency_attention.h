@@ -15,7 +15,7 @@ typedef struct attention_case {
     const int64_t *target; /* [N] */
 } attention_case;
 
-/* rollout.*, chefer_generic.*, attn_gradcam.map, head.*, profile.* */
+/* rollout.*, chefer_generic.*, chefer_lrp.*, attn_gradcam.map, head.*, profile.* */
 void attention_vit_cases(attention_case *c);
 /* rollout.mean.map_column_mean */
 void attention_vit_gap_cases(attention_case *c);
