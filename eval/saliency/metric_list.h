@@ -2,13 +2,13 @@
 #ifndef FV_EVAL_SALIENCY_METRIC_LIST_H
 #define FV_EVAL_SALIENCY_METRIC_LIST_H
 
-#define FV_METRIC_LIST(X)                                                              \
-    X(deletion)                                                                        \
-    X(insertion)                                                                       \
-    X(road)                                                                            \
-    X(faithfulness)                                                                    \
-    X(completeness)                                                                    \
-    X(pointing) X(localisation) X(sparsity) X(class_sensitivity) X(shortcut) X(ledger) \
-        X(sensitivity)
+#define FV_METRIC_LIST(X) \
+    X(deletion)           \
+    X(insertion)          \
+    X(road)               \
+    X(faithfulness)       \
+    X(completeness)       \
+    X(pointing)           \
+    X(localisation) X(sparsity) X(class_sensitivity) X(shortcut) X(ledger) X(sensitivity)
 
 #endif
