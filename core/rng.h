@@ -17,8 +17,8 @@ typedef enum fv_rng_purpose {
     FV_RNG_DROP,    /* stochastic depth: step, sample = position in the global batch, layer */
     FV_RNG_SYNTH,   /* the synthetic data set */
     FV_RNG_TEST,
-    FV_RNG_MIX,        /* mixup and cutmix: step */
-    FV_RNG_METRIC,     /* metrics of explanations: step = repetition, sample, layer = hash of the use */
+    FV_RNG_MIX,    /* mixup and cutmix: step */
+    FV_RNG_METRIC, /* metrics of explanations: step = repetition, sample, layer = hash of the use */
     FV_RNG_RESAMPLE,   /* bootstrap and sign flips: step = replicate, layer = hash of a name */
     FV_RNG_SMOOTHGRAD, /* noise on an explained image: step = draw */
     FV_RNG_RISE,       /* masks of an explained image: step = mask */

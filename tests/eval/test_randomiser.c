@@ -48,7 +48,8 @@ static void check(const char *name) {
     }
     for (int64_t s = 1; s < n; s++) fv_randomiser_apply(r, s);
     for (int64_t i = 0; i < model->params.count; i++)
-        if (!(model->params.item[i]->flags & FV_PARAM_I64)) /* counters of passes are 0 either way */
+        if (!(model->params.item[i]->flags &
+              FV_PARAM_I64)) /* counters of passes are 0 either way */
             cr_expect_not(is_own(model->params.item[i]), "%s", model->params.item[i]->name);
     fv_randomiser_destroy(r);
     for (int64_t i = 0; i < model->params.count; i++) cr_expect(is_own(model->params.item[i]));
