@@ -26,12 +26,20 @@ typedef struct golden_kind {
     void (*run)(golden *g);
 } golden_kind;
 
-#define GOLDEN_KIND_LIST(X)                                                                \
-    X(model)                                                                               \
-    X(layers)                                                                              \
-    X(training)                                                                            \
-    X(images) X(render) X(metrics) X(saliency_srmap) X(rules) X(convnet) X(vit) X(vit_gap) \
-        X(attn_variants) X(family)
+#define GOLDEN_KIND_LIST(X) \
+    X(model)                \
+    X(layers)               \
+    X(training)             \
+    X(images)               \
+    X(render)               \
+    X(metrics)              \
+    X(saliency_srmap)       \
+    X(rules)                \
+    X(convnet)              \
+    X(vit)                  \
+    X(vit_gap)              \
+    X(attn_variants)        \
+    X(family)
 
 /* A tensor as f32 (i64 for integers), marked as used.  NULL when it is missing: a failed line. */
 const float *golden_f32(golden *g, const char *name, fv_shape *shape);
