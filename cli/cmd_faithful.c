@@ -5,19 +5,16 @@
 #include "cli/faithful_output.h"
 #include "cli/interrupt.h"
 #include "cli/method_args.h"
-#include "cli/method_help.h"
 #include "cli/print.h"
 #include "cli/progress.h"
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/file.h"
-#include "eval/saliency/explanation_file.h"
 #include "eval/saliency/faithful_log.h"
 #include "eval/saliency/ground_truth.h"
 #include "eval/saliency/randomisation.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PASS 32 /* images of a pass that scores, unless --batch-size is given */

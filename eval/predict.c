@@ -51,6 +51,14 @@ static bool ahead(const float *logits, int64_t a, int64_t b) {
     return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
 }
 
+double fv_class_probability(const float *logits, int64_t n_classes, int64_t k) {
+    double largest = (double)logits[0], sum = 0.0;
+
+    for (int64_t i = 1; i < n_classes; i++) largest = fmax(largest, (double)logits[i]);
+    for (int64_t i = 0; i < n_classes; i++) sum += exp((double)logits[i] - largest);
+    return exp((double)logits[k] - largest) / sum;
+}
+
 int64_t fv_predict_top(const float *logits, int64_t n_classes, int64_t k, fv_prediction *top) {
     const int64_t n = k < n_classes ? k : n_classes;
     double sum = 0.0;

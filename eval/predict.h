@@ -20,6 +20,9 @@ fv_status fv_predict_file(fv_tape *tape, const fv_model *model, const fv_preproc
 fv_status fv_predict_pixels(fv_tape *tape, const fv_model *model, bool bf16, const float *pixels,
                             float *logits);
 
+/* softmax(logits)[k] over n_classes, in double; NaN when a logit is NaN or +infinity. */
+double fv_class_probability(const float *logits, int64_t n_classes, int64_t k);
+
 /* The k largest, most probable first, the lower class of equals first; k is cut to n_classes.
  * Returns how many were written to top.  NaN counts as the largest. */
 int64_t fv_predict_top(const float *logits, int64_t n_classes, int64_t k, fv_prediction *top);

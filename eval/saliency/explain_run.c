@@ -2,6 +2,7 @@
 
 #include "core/alloc.h"
 #include "core/ops/op_list.h"
+#include "eval/predict.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -52,11 +53,7 @@ double fv_explain_score(const fv_explain_run *run, int64_t b, const float *logit
 }
 
 double fv_explain_probability(const fv_explain_run *run, int64_t b, const float *logits) {
-    double largest = (double)logits[0], sum = 0.0;
-
-    for (int64_t k = 1; k < run->K; k++) largest = fmax(largest, (double)logits[k]);
-    for (int64_t k = 0; k < run->K; k++) sum += exp((double)logits[k] - largest);
-    return exp((double)logits[run->target[b]] - largest) / sum;
+    return fv_class_probability(logits, run->K, run->target[b]);
 }
 
 /* ---- layers ---- */

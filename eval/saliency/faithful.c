@@ -1,9 +1,9 @@
 #include "eval/saliency/faithful.h"
 
 #include "core/alloc.h"
+#include "eval/predict.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 /* ---- the choice of metrics ---- */
@@ -90,11 +90,8 @@ static fv_status score(void *user, const float *images, int64_t n, fv_class_scor
     FV_TRY(fv_tape_status(tape));
     for (int64_t i = 0; i < n; i++) {
         const float *z = (const float *)y->data + i * K;
-        double largest = (double)z[0], sum = 0.0;
-        for (int64_t k = 1; k < K; k++) largest = fmax(largest, (double)z[k]);
-        for (int64_t k = 0; k < K; k++) sum += exp((double)z[k] - largest);
         out[i].logit = z[q->target];
-        out[i].probability = (float)(exp((double)z[q->target] - largest) / sum);
+        out[i].probability = (float)fv_class_probability(z, K, q->target);
     }
     return FV_OK;
 }
@@ -119,18 +116,17 @@ static fv_status explain(void *user, const float *pixels, int64_t target, float 
 }
 
 /* The class with the smallest logit; the first of equals. */
-static fv_status least_probable(question *q, const float *pixels, int64_t *least) {
-    const int64_t K = q->f->model->num_classes;
-    double smallest = (double)INFINITY;
+static fv_status least_probable(const fv_faithful *f, const float *pixels, int64_t *least) {
+    const int64_t K = f->model->num_classes;
+    float *logits = fv_alloc((size_t)K, sizeof *logits);
 
-    for (q->target = 0; q->target < K; q->target++) {
-        fv_class_score s;
-        FV_TRY(score(q, pixels, 1, &s));
-        if ((double)s.logit >= smallest) continue;
-        smallest = (double)s.logit;
-        *least = q->target;
-    }
-    return FV_OK;
+    *least = 0;
+    if (!logits) return FV_ERR_NOMEM;
+    const fv_status status = fv_predict_pixels(f->tape, f->model, false, pixels, logits);
+    for (int64_t k = 1; status == FV_OK && k < K; k++)
+        if (logits[k] < logits[*least]) *least = k;
+    fv_free(logits);
+    return status;
 }
 
 /* What is not known of this image. */
@@ -183,11 +179,10 @@ static fv_status run_method(const fv_faithful *f, const fv_faithful_image *image
 
 fv_status fv_faithful_run(const fv_faithful *f, const fv_faithful_image *image, double *values) {
     const int n = fv_faithful_count(f);
-    question q = {.f = f};
-    int64_t least = 0;
+    int64_t least;
 
     for (int i = 0; i < f->n_methods * n; i++) values[i] = (double)NAN;
-    FV_TRY(least_probable(&q, image->pixels, &least));
+    FV_TRY(least_probable(f, image->pixels, &least));
     for (int m = 0; m < f->n_methods; m++) {
         const fv_status status = run_method(f, image, least, &f->methods[m], values + m * n);
         if (status != FV_OK) return fv_error_context(status, "%s", f->methods[m].text);

@@ -49,7 +49,7 @@ void fv_faithful_table_column(const fv_faithful_table *t, int m, int k, double *
 typedef struct classes {
     const double *x;
     const int32_t *label;
-    int64_t n, n_classes;
+    int64_t n_classes;
 } classes;
 
 /* Mean over the classes that are there of the means of their defined values. */
@@ -76,7 +76,7 @@ static double class_mean(void *user, const int64_t *index, int64_t n) {
 
 static fv_status summarise_classes(const fv_faithful_table *t, double *x,
                                    const fv_resampling *resampling, fv_summary *out) {
-    classes c = {.x = x, .label = t->label, .n = t->n_images};
+    classes c = {.x = x, .label = t->label};
 
     for (int64_t i = 0; i < t->n_images; i++)
         if (t->label[i] >= c.n_classes) c.n_classes = t->label[i] + 1;
