@@ -1,6 +1,7 @@
 #include "eval/saliency/explain.h"
 
 #include "core/alloc.h"
+#include "eval/predict.h"
 #include "eval/saliency/default_layer.h"
 #include "eval/saliency/explain_run.h"
 #include "eval/saliency/upsample.h"
@@ -20,12 +21,11 @@ static fv_status choose_target(const fv_explain_run *run, const float *z, int64_
                        (long long)asked, (long long)run->K);
     for (int64_t k = 1; k < run->K; k++)
         if (z[k] > z[best]) best = k;
-    double sum = 0.0;
-    for (int64_t k = 0; k < run->K; k++) sum += exp((double)z[k] - (double)z[best]);
-    if (!isfinite(sum)) return FV_FAIL(FV_ERR_NONFINITE, "the model's logits are not finite");
     out->target = asked < 0 ? best : asked;
     out->logit = z[out->target];
-    out->probability = (float)(exp((double)out->logit - (double)z[best]) / sum);
+    out->probability = (float)fv_class_probability(z, run->K, out->target);
+    if (!isfinite(out->probability))
+        return FV_FAIL(FV_ERR_NONFINITE, "the model's logits are not finite");
     return FV_OK;
 }
 
@@ -54,9 +54,7 @@ static fv_status choose_targets(const fv_explain_run *run, const fv_explain_requ
         FV_TRY(choose_target(run, z, request->target ? request->target[b] : -1, e));
         FV_TRY(weigh(run, e->target, request->against, weight + b * run->K));
         target[b] = e->target;
-        double score = 0.0;
-        for (int64_t k = 0; k < run->K; k++) score += (double)weight[b * run->K + k] * (double)z[k];
-        e->score = (float)score;
+        e->score = (float)fv_explain_score(run, b, z);
     }
     return FV_OK;
 }
@@ -115,9 +113,9 @@ static fv_status explain(fv_explain_run *run, const fv_explain_request *request)
     }
     if (method->prepare) FV_TRY(method->prepare(run));
     FV_TRY(fv_explain_record(run, run->pixels, run->B));
-    FV_TRY(choose_targets(run, request, target, weight));
     run->target = target;
     run->weight = weight;
+    FV_TRY(choose_targets(run, request, target, weight));
     FV_TRY(method->run(run));
     for (int64_t b = 0; b < run->B; b++) {
         make_map(run, &run->out[b]);
