@@ -4,16 +4,18 @@
 #include "cli/print.h"
 #include "cli/progress.h"
 #include "core/suggest.h"
+#include "train/bench/bench_explain.h"
 #include "train/bench/bench_train.h"
 
 #include <string.h>
 
 typedef struct bench_kind {
     const char *name;
-    fv_status (*run)(const fv_settings *settings, const fv_report *report, fv_bench_result *out);
+    fv_status (*run)(const fv_settings *settings, const fv_report *report, fv_arena *arena,
+                     fv_value *out);
 } bench_kind;
 
-static const bench_kind kinds[] = {{"train", fv_bench_train}};
+static const bench_kind kinds[] = {{"train", fv_bench_train}, {"explain", fv_bench_explain}};
 
 #define KINDS ((int)(sizeof kinds / sizeof *kinds))
 
@@ -27,25 +29,13 @@ static fv_status find_kind(const char *name, const bench_kind **out) {
         *out = &kinds[i];
         return FV_OK;
     }
-    return FV_FAIL(FV_ERR_CONFIG, "unknown bench '%.80s'%s (known: train)", name,
+    return FV_FAIL(FV_ERR_CONFIG, "unknown bench '%.80s'%s (known: train, explain)", name,
                    fv_suggest_text(name, names, hint));
-}
-
-static void print_text(const fv_bench_result *r) {
-    fv_print("images_per_second       %.2f\n", r->images_per_second);
-    fv_print("step_seconds            %.4f\n", r->step_seconds);
-    fv_print("model_gflops_per_image  %.3f\n", r->model_gflops_per_image);
-    fv_print("gemm_peak_gflops        %.1f\n", r->gemm_peak_gflops);
-    fv_print("mfu                     %.3f\n", r->mfu);
-    fv_print("peak_rss_mb             %.1f\n", r->peak_rss_mb);
-    fv_print("threads                 %d\n", r->threads);
-    fv_print("precision               %s\n", r->bf16 ? "bf16" : "f32");
 }
 
 static fv_status run(const fv_args *args) {
     const fv_settings *s = &args->settings;
     const bench_kind *kind = NULL;
-    fv_bench_result result;
     fv_progress progress;
     fv_arena arena = {0};
 
@@ -53,25 +43,27 @@ static fv_status run(const fv_args *args) {
     fv_interrupt_install();
     fv_progress_init(&progress, s->color);
     const fv_report report = fv_progress_report(&progress);
-    fv_status status = kind->run(s, &report, &result);
+    fv_value *result = fv_value_new(&arena, FV_VALUE_MAP);
+    fv_status status = kind->run(s, &report, &arena, result);
     fv_progress_end(&progress);
-    if (status != FV_OK) return status;
-    if (s->json)
-        status = fv_print_json(fv_bench_value(&result, &arena));
-    else
-        print_text(&result);
+    if (status == FV_OK && s->json) status = fv_print_json(result);
+    if (status == FV_OK && !s->json) fv_print_map(result);
     fv_arena_destroy(&arena);
     return status;
 }
 
 const fv_command fv_command_bench = {
     .name = "bench",
-    .summary = "measure the speed of training",
-    .usage = "train --model NAME [options]",
+    .summary = "measure the speed of training and of explanations",
+    .usage = "train|explain --model NAME [options]",
     .details =
-        "A synthetic batch in memory: updates as train makes them, without loading.  The peak\n"
-        "is the best rate of a 2048 x 2048 x 2048 product, measured between the steps.",
-    .example = "fovea bench train --model vit_tiny_patch16_224 --batch-size 32 --json",
+        "train    a synthetic batch in memory: updates as train makes them, without loading.  The\n"
+        "         peak is the best rate of a 2048 x 2048 x 2048 product, measured between the "
+        "steps\n"
+        "explain  the methods of --method on noise images in memory, in turns: seconds per image,\n"
+        "         and how many forward passes take as long",
+    .example = "fovea bench train --model vit_tiny_patch16_224 --batch-size 32 --json\n"
+               "fovea bench explain --model davit_tiny --method lrp,gradcam --batch-size 1",
     .options = FV_CMD_BENCH,
     .file_options = FV_CMD_TRAIN,
     .min_args = 1,

@@ -79,23 +79,6 @@ static fv_status collect(fv_arena *arena, fv_value *info) {
     return info && !info->incomplete ? FV_OK : FV_ERR_NOMEM;
 }
 
-static void print_text(const fv_value *map, const char *indent) {
-    for (const fv_value *v = map->first; v; v = v->next) {
-        if (v->kind == FV_VALUE_MAP) {
-            fv_print("%s%s\n", indent, v->key);
-            print_text(v, "  ");
-            continue;
-        }
-        fv_print("%s%-22s", indent, v->key);
-        if (v->kind == FV_VALUE_STRING) fv_print("%s", v->text);
-        if (v->kind == FV_VALUE_INT) fv_print("%lld", (long long)v->integer);
-        if (v->kind == FV_VALUE_BOOL) fv_print("%s", v->integer ? "yes" : "no");
-        for (const fv_value *item = v->first; item; item = item->next)
-            fv_print("%s%s", item == v->first ? "" : " ", item->text);
-        fv_print("\n");
-    }
-}
-
 static fv_status run(const fv_args *args) {
     fv_arena arena = {0};
     fv_value *info = fv_value_new(&arena, FV_VALUE_MAP);
@@ -104,7 +87,7 @@ static fv_status run(const fv_args *args) {
     if (status == FV_OK && args->settings.json)
         status = fv_print_json(info);
     else if (status == FV_OK)
-        print_text(info, "");
+        fv_print_map(info);
     fv_arena_destroy(&arena);
     return status;
 }

@@ -3,15 +3,10 @@
 static fv_status parse(const fv_settings *s, const char *flag, const char *text, fv_arena *arena,
                        int max, fv_saliency_choice *methods, int *n) {
     const fv_status status = fv_saliency_parse_list(text, arena, max, methods, n);
-    bool taken = !s->layer[0];
 
     if (status != FV_OK) return fv_error_context(status, "%s", flag);
-    for (int i = 0; i < *n && s->layer[0]; i++) {
-        if (!methods[i].method->takes_layer || methods[i].layer) continue;
-        methods[i].layer = s->layer;
-        taken = true;
-    }
-    return taken ? FV_OK : FV_FAIL(FV_ERR_CONFIG, "--layer: none of the methods looks at a layer");
+    if (!s->layer[0]) return FV_OK;
+    return fv_error_context(fv_saliency_use_layer(s->layer, methods, *n), "--layer");
 }
 
 fv_status fv_method_args_open(const fv_settings *s, const char *flag, const char *text,

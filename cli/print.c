@@ -3,6 +3,7 @@
 #include "core/json.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,77 @@ fv_status fv_print_json(const fv_value *v) {
     fv_arena_destroy(&arena);
     return status;
 }
+
+/* ---- maps ---- */
+
+#define COLUMN 12 /* of tables, behind the first */
+
+static const char *scalar_text(const fv_value *v, char text[32]) {
+    switch (v->kind) {
+    case FV_VALUE_STRING:
+        return v->text;
+    case FV_VALUE_BOOL:
+        return v->integer ? "yes" : "no";
+    case FV_VALUE_INT:
+        snprintf(text, 32, "%" PRId64, v->integer);
+        return text;
+    case FV_VALUE_REAL:
+        snprintf(text, 32, v->real >= 1e4 ? "%.0f" : "%.4g", v->real);
+        return text;
+    default:
+        return "-";
+    }
+}
+
+static int widest_first(const fv_value *rows) {
+    char text[32];
+    int most = 0;
+
+    for (const fv_value *row = rows->first; row; row = row->next) {
+        const int width = (int)strlen(scalar_text(row->first, text));
+        if (width > most) most = width;
+    }
+    return most;
+}
+
+static void print_table(const fv_value *rows) {
+    const int first = widest_first(rows);
+    char text[32];
+
+    fv_print("%-*s", first, rows->first->first->key);
+    for (const fv_value *v = rows->first->first->next; v; v = v->next)
+        fv_print(" %*s", COLUMN, v->key);
+    fv_print("\n");
+    for (const fv_value *row = rows->first; row; row = row->next) {
+        fv_print("%-*s", first, scalar_text(row->first, text));
+        for (const fv_value *v = row->first->next; v; v = v->next)
+            fv_print(" %*s", COLUMN, scalar_text(v, text));
+        fv_print("\n");
+    }
+}
+
+static void print_map(const fv_value *map, const char *indent) {
+    char text[32];
+
+    for (const fv_value *v = map->first; v; v = v->next) {
+        if (v->kind == FV_VALUE_MAP) {
+            fv_print("%s%s\n", indent, v->key);
+            print_map(v, "  ");
+        } else if (v->kind == FV_VALUE_LIST && v->first && v->first->kind == FV_VALUE_MAP) {
+            print_table(v);
+        } else {
+            fv_print("%s%-22s", indent, v->key);
+            if (v->kind != FV_VALUE_LIST) fv_print("%s", scalar_text(v, text));
+            for (const fv_value *item = v->first; item; item = item->next)
+                fv_print("%s%s", item == v->first ? "" : " ", scalar_text(item, text));
+            fv_print("\n");
+        }
+    }
+}
+
+void fv_print_map(const fv_value *map) { print_map(map, ""); }
+
+/* ---- text ---- */
 
 void fv_print(const char *format, ...) {
     va_list args;

@@ -11,6 +11,9 @@
 /* v as indented JSON and a newline on stdout.  A NULL or incomplete v is FV_ERR_NOMEM. */
 fv_status fv_print_json(const fv_value *v);
 
+/* A map for people on stdout: a line per key, maps within indented, lists of maps as tables. */
+void fv_print_map(const fv_value *map);
+
 /* printf to stdout. */
 void fv_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

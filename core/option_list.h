@@ -131,7 +131,7 @@
     STRING(logits, "", NULL, EVAL, "write logits and sample names to this safetensors file")         \
     INT(depth, 0, 0, 64, SUMMARY, "levels of modules to show (0 = all, and their ops)")              \
     INT(topk, 5, 1, 1000000, PREDICT, "classes to print per image")                                  \
-    STRING(method, "lrp,gradient_x_input", NULL, EXPLAIN,                                            \
+    STRING(method, "lrp,gradient_x_input", NULL, EXPLAIN | BENCH,                                    \
            "explanation methods, separated by commas")                                               \
     STRING(methods, "lrp", NULL, FAITHFUL, "explanation methods, separated by commas")               \
     STRING(metrics, "", NULL, FAITHFUL, "measures, separated by commas (empty: the usual ones)")      \
@@ -144,7 +144,8 @@
            "explain the difference to this class, or to @others (empty: the class alone)")           \
     INT(count, 0, 0, 1000000, EXPLAIN | FAITHFUL | ANALYZE,                                          \
         "images to take from each folder or class (0 = all)")                                        \
-    STRING(layer, "", NULL, EXPLAIN | FAITHFUL, "layer a method looks at (empty: its default)")      \
+    STRING(layer, "", NULL, EXPLAIN | FAITHFUL | BENCH,                                              \
+           "layer a method looks at (empty: its default)")                                           \
     STRING(colormap, "", NULL, EXPLAIN, "colours of maps (empty: bwr with sign, viridis without)")   \
     STRING(normalise, "", NULL, EXPLAIN,                                                             \
            "range of colours, NAME[:NUMBER] (empty: percentile:99 with sign, minmax without)")       \

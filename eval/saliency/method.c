@@ -156,6 +156,17 @@ fv_status fv_saliency_parse_list(const char *text, fv_arena *arena, int max,
     return *n ? FV_OK : FV_FAIL(FV_ERR_CONFIG, "no method given");
 }
 
+fv_status fv_saliency_use_layer(const char *layer, fv_saliency_choice *choices, int n) {
+    bool taken = false;
+
+    for (int i = 0; i < n; i++) {
+        if (!choices[i].method->takes_layer || choices[i].layer) continue;
+        choices[i].layer = layer;
+        taken = true;
+    }
+    return taken ? FV_OK : FV_FAIL(FV_ERR_CONFIG, "none of the methods looks at a layer");
+}
+
 /* ---- what was chosen ---- */
 
 double fv_saliency_number(const fv_saliency_choice *choice, const char *name) {

@@ -73,6 +73,9 @@ fv_status fv_saliency_parse(const char *text, fv_arena *arena, fv_saliency_choic
 fv_status fv_saliency_parse_list(const char *text, fv_arena *arena, int max,
                                  fv_saliency_choice *out, int *n);
 
+/* Gives layer (borrowed) to the choices that look at a layer and name none; FV_ERR_CONFIG: there is none. */
+fv_status fv_saliency_use_layer(const char *layer, fv_saliency_choice *choices, int n);
+
 const fv_saliency_method *fv_saliency_at(int i); /* in list order, NULL after the last */
 
 /* The value of a parameter of the method; name must be one of its. */

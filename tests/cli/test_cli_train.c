@@ -163,8 +163,36 @@ Test(cli_train, bench) {
                          "--batch-size 4 --precision f32 --warmup 0 --steps 1 --threads 1 --json",
                          FOVEA_SOURCE_DIR),
                  0, "a training run's file: %s", cli_err);
+    cr_assert_eq(cli_run("bench train --model mini_vit --batch-size 4 --warmup 0 --steps 1"), 0);
+    cr_assert_not_null(strstr(cli_out, "\nmfu "), "%s", cli_out);
     cr_assert_eq(cli_run("bench trian --model mini_vit"), 2);
     cr_assert(cli_one_error("unknown bench 'trian'"), "%s", cli_err);
     cr_assert_eq(cli_run("bench train"), 2);
     cr_assert(cli_one_error("--model"), "%s", cli_err);
+}
+
+Test(cli_train, bench_explain) {
+    cr_assert_eq(cli_run("bench explain --model mini_davit --method lrp,normgrad:meta_lr=1e-3 "
+                         "--batch-size 2 --warmup 0 --steps 2 --json"),
+                 0, "%s", cli_err);
+    const fv_value *v = cli_json();
+    cr_assert_not_null(v, "%s", cli_out);
+    cr_assert_gt(fv_value_find(v, "forward_seconds")->real, 0.0);
+    cr_assert_eq(fv_value_find(v, "batch_size")->integer, 2);
+    const fv_value *methods = fv_value_find(v, "methods");
+    cr_assert_eq(methods->count, 2);
+    cr_assert_str_eq(fv_value_find(methods->last, "method")->text, "normgrad:meta_lr=1e-3");
+    for (const fv_value *m = methods->first; m; m = m->next) {
+        const double median = fv_value_find(m, "seconds")->real;
+        cr_assert_gt(fv_value_find(m, "forwards")->real, 0.0);
+        cr_assert_leq(fv_value_find(m, "fastest")->real, median);
+        cr_assert_geq(fv_value_find(m, "slowest")->real, median);
+    }
+
+    cr_assert_eq(cli_run("bench explain --model mini_vit --method centre --warmup 0 --steps 1"), 0);
+    cr_assert_not_null(strstr(cli_out, "\ncentre "), "a table: %s", cli_out);
+    cr_assert_eq(cli_run("bench explain --model mini_vit --method lrq"), 2);
+    cr_assert(cli_one_error("lrp"), "%s", cli_err);
+    cr_assert_eq(cli_run("bench explain --model mini_vit --method centre --layer norm"), 2);
+    cr_assert(cli_one_error("none of the methods"), "%s", cli_err);
 }

@@ -3,12 +3,9 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/parallel.h"
-#include "core/rng.h"
+#include "train/bench/bench_common.h"
 #include "train/bench/gemm_peak.h"
 #include "train/stepper.h"
-
-#include <stdlib.h>
-#include <sys/resource.h>
 
 /* Any rate will do: small, so that hundreds of steps on one batch stay finite. */
 #define LEARNING_RATE 1e-4
@@ -28,18 +25,12 @@ typedef struct bench {
 } bench;
 
 static fv_status make_batch(bench *b) {
-    const uint64_t seed = (uint64_t)b->settings->seed;
-
-    b->pixels = fv_alloc((size_t)b->effective_batch, (size_t)b->image_values * sizeof(float));
+    b->pixels = fv_bench_pixels(b->model, b->effective_batch, (uint64_t)b->settings->seed);
     b->labels = fv_alloc((size_t)b->effective_batch, sizeof *b->labels);
     b->seconds = fv_alloc((size_t)b->settings->steps, sizeof *b->seconds);
     if (!b->pixels || !b->labels || !b->seconds) return FV_ERR_NOMEM;
-    for (int64_t n = 0; n < b->effective_batch; n++) {
-        const fv_rng_key key = {.seed = seed, .purpose = FV_RNG_SYNTH, .sample = (uint32_t)n};
-        for (int64_t i = 0; i < b->image_values; i++)
-            b->pixels[n * b->image_values + i] = 4.0f * fv_rng_uniform(&key, (uint64_t)i) - 2.0f;
+    for (int64_t n = 0; n < b->effective_batch; n++)
         b->labels[n] = (int32_t)(n % b->model->num_classes);
-    }
     return FV_OK;
 }
 
@@ -47,20 +38,9 @@ static fv_status set_up(bench *b) {
     const fv_settings *s = b->settings;
     bool emulated;
 
-    if (!s->model[0]) return FV_FAIL(FV_ERR_CONFIG, "bench needs --model (see 'fovea models')");
     FV_TRY(fv_precision_resolve(s->precision, &b->bf16, &emulated));
     if (emulated) fv_report_warning(b->report, "bf16 is emulated on this CPU");
-    const fv_model_config config = {.name = s->model,
-                                    .num_classes = s->num_classes,
-                                    .img_size = s->img_size,
-                                    .drop_path = s->drop_path,
-                                    .kwargs = s->model_kwargs,
-                                    .attention = s->attention,
-                                    .pool = s->pool,
-                                    .pos = s->pos,
-                                    .bf16 = b->bf16};
-    FV_TRY(fv_model_create(&config, true, &b->model));
-    fv_model_init(b->model, (uint64_t)s->seed);
+    FV_TRY(fv_bench_model(s, true, b->bf16, &b->model));
     b->effective_batch = s->batch_size * s->grad_accum_steps;
     b->image_values = b->model->input.height * b->model->input.width * 3;
     FV_TRY(make_batch(b));
@@ -97,18 +77,8 @@ static fv_status step(bench *b, int64_t index, fv_stepper_result *result) {
     return FV_OK;
 }
 
-static int compare(const void *pa, const void *pb) {
-    const double a = *(const double *)pa, b = *(const double *)pb;
-    return a < b ? -1 : a > b;
-}
-
-static double median(double *v, int64_t n) {
-    qsort(v, (size_t)n, sizeof *v, compare);
-    return n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]);
-}
-
 /* Steps and products take turns, so that both see the same clock rates and neighbours. */
-static fv_status measure(bench *b, fv_bench_result *out) {
+static fv_status measure(bench *b, double *loss) {
     const fv_settings *s = b->settings;
     fv_stepper_result result = {0};
 
@@ -119,35 +89,44 @@ static fv_status measure(bench *b, fv_bench_result *out) {
         if (i >= s->warmup) b->seconds[i - s->warmup] = fv_clock_seconds() - start;
         FV_TRY(fv_gemm_peak_measure(b->peak));
     }
-    out->loss = result.loss;
-    out->step_seconds = median(b->seconds, s->steps);
+    *loss = result.loss;
     return FV_OK;
 }
 
-static fv_status run(bench *b, fv_bench_result *out) {
+static fv_status run(bench *b, fv_arena *arena, fv_value *out) {
     fv_model_cost cost;
-    struct rusage usage;
+    double loss;
 
     FV_TRY(set_up(b));
     FV_TRY(fv_model_cost_of(b->model, &cost));
-    FV_TRY(measure(b, out));
-    out->images_per_second = (double)b->effective_batch / out->step_seconds;
-    out->gemm_peak_gflops = fv_gemm_peak_gflops(b->peak);
-    out->model_gflops_per_image = 3.0 * 2.0 * cost.macs * 1e-9;
-    out->mfu = out->images_per_second * out->model_gflops_per_image / out->gemm_peak_gflops;
-    getrusage(RUSAGE_SELF, &usage);
-    out->peak_rss_mb = (double)usage.ru_maxrss / 1024.0;
-    out->threads = fv_threads();
-    out->bf16 = b->bf16;
+    FV_TRY(measure(b, &loss));
+    const double seconds = fv_bench_median(b->seconds, b->settings->steps);
+    const double rate = (double)b->effective_batch / seconds;
+    const double gflops = 3.0 * 2.0 * cost.macs * 1e-9;
+    const double peak = fv_gemm_peak_gflops(b->peak);
+    const struct {
+        const char *key;
+        double value;
+    } reals[] = {{"images_per_second", rate},
+                 {"gemm_peak_gflops", peak},
+                 {"model_gflops_per_image", gflops},
+                 {"mfu", rate * gflops / peak},
+                 {"peak_rss_mb", fv_bench_peak_rss_mb()},
+                 {"step_seconds", seconds},
+                 {"loss", loss}};
+
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
+        fv_value_set(arena, out, reals[i].key, fv_value_real(arena, reals[i].value));
+    fv_value_set(arena, out, "threads", fv_value_int(arena, fv_threads()));
+    fv_value_set(arena, out, "precision", fv_value_string(arena, b->bf16 ? "bf16" : "f32"));
     return FV_OK;
 }
 
-fv_status fv_bench_train(const fv_settings *settings, const fv_report *report,
-                         fv_bench_result *out) {
+fv_status fv_bench_train(const fv_settings *settings, const fv_report *report, fv_arena *arena,
+                         fv_value *out) {
     bench b = {.settings = settings, .report = report};
 
-    *out = (fv_bench_result){0};
-    const fv_status status = run(&b, out);
+    const fv_status status = run(&b, arena, out);
     fv_gemm_peak_destroy(b.peak);
     fv_stepper_destroy(b.stepper);
     fv_optimizer_destroy(b.optimizer);
@@ -156,24 +135,4 @@ fv_status fv_bench_train(const fv_settings *settings, const fv_report *report,
     fv_free(b.labels);
     fv_free(b.seconds);
     return status;
-}
-
-fv_value *fv_bench_value(const fv_bench_result *r, fv_arena *arena) {
-    fv_value *map = fv_value_new(arena, FV_VALUE_MAP);
-    const struct {
-        const char *key;
-        double value;
-    } reals[] = {{"images_per_second", r->images_per_second},
-                 {"gemm_peak_gflops", r->gemm_peak_gflops},
-                 {"model_gflops_per_image", r->model_gflops_per_image},
-                 {"mfu", r->mfu},
-                 {"peak_rss_mb", r->peak_rss_mb},
-                 {"step_seconds", r->step_seconds},
-                 {"loss", r->loss}};
-
-    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
-        fv_value_set(arena, map, reals[i].key, fv_value_real(arena, reals[i].value));
-    fv_value_set(arena, map, "threads", fv_value_int(arena, r->threads));
-    fv_value_set(arena, map, "precision", fv_value_string(arena, r->bf16 ? "bf16" : "f32"));
-    return map;
 }
