@@ -50,7 +50,8 @@
     INT(num_classes, 0, 0, 1000000, TRAIN | BENCH | SUMMARY, "classes (0 = from the data)")          \
     INT(img_size, 0, 0, 16384, TRAIN | CKPT | BENCH | SUMMARY | CONVERT,                             \
         "image side in pixels (0 = model's)")                                                        \
-    STRING(initial_checkpoint, "", NULL, TRAIN, "weights to start from")                             \
+    STRING(initial_checkpoint, "", NULL, TRAIN,                                                      \
+           "weights to start from, of other classes or another size too")                            \
     BOOL(use_ema, false, CKPT | CONVERT, "use the averaged weights of the checkpoint")               \
     STRING(to, "timm", NULL, CONVERT, "names to write: timm, authors, transformers")                 \
     /* batches and length */                                                                         \

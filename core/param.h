@@ -127,6 +127,7 @@ fv_status fv_params_load(fv_params *params, const fv_safetensors *st);
 typedef struct fv_param_source {
     const char *part[FV_PARAM_PARTS];
     int n;
+    bool keep; /* the value stays; what the file has under these names is passed over */
 } fv_param_source;
 
 typedef struct fv_name_list {

@@ -80,6 +80,12 @@ static bool same_matrix(const fv_shape *a, const fv_shape *b) {
     return kernel && a->dim[0] == b->dim[0] && fv_shape_numel(a) == fv_shape_numel(b);
 }
 
+/* What the file has for a value that stays is no stranger. */
+static void pass_over(matching *m, const char *name) {
+    const fv_safetensors_entry *e = fv_safetensors_find(m->st, name);
+    if (e) m->used[e - fv_safetensors_at(m->st, 0)] = true;
+}
+
 static void match_entry(matching *m, const fv_param *p, const char *name, int n_parts,
                         const fv_safetensors_entry **entry) {
     char has[FV_SHAPE_TEXT], wants[FV_SHAPE_TEXT];
@@ -135,7 +141,10 @@ static fv_status match(matching *m, bool exact) {
             const char *name = source->part[k];
             if (*m->prefix) name = fv_arena_printf(m->arena, "%s%s", m->prefix, name);
             if (!name) return FV_ERR_NOMEM;
-            match_entry(m, p, name, source->n, &m->entry[i * FV_PARAM_PARTS + k]);
+            if (source->keep)
+                pass_over(m, name);
+            else
+                match_entry(m, p, name, source->n, &m->entry[i * FV_PARAM_PARTS + k]);
         }
     }
     for (int64_t i = 0; i < fv_safetensors_count(m->st); i++) {

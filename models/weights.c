@@ -164,63 +164,6 @@ static fv_status read_labels(opening *o, const fv_model *model) {
     return FV_OK;
 }
 
-/* ---- values ---- */
-
-static fv_status check_positions(const fv_model *model, const fv_tensor_names *names,
-                                 const fv_safetensors *st) {
-    const fv_param *pos = fv_params_find(&model->params, "pos_embed");
-    const fv_safetensors_entry *stored = fv_tensor_names_find(names, model, st, "pos_embed");
-
-    if (!pos || !stored || stored->shape.rank != 3 || pos->shape.dim[2] != stored->shape.dim[2] ||
-        pos->shape.dim[1] == stored->shape.dim[1])
-        return FV_OK;
-    return FV_FAIL(FV_ERR_UNSUPPORTED,
-                   "%s: its positions are for %" PRId64 " tokens, but an image of %" PRId64
-                   "x%" PRId64 " px has %" PRId64 ": use the size it was trained with",
-                   fv_safetensors_path(st), stored->shape.dim[1], model->input.height,
-                   model->input.width, pos->shape.dim[1]);
-}
-
-static fv_status load_values(fv_model *model, const fv_safetensors *st, fv_load_report *report) {
-    fv_tensor_names names;
-
-    FV_TRY(fv_tensor_names_choose(model, st, &report->arena, &names));
-    report->weights = fv_arena_strdup(&report->arena, fv_safetensors_path(st));
-    report->whose = names.naming->whose;
-    report->prefix = names.prefix;
-    report->foreign = names.naming != &fv_naming_timm;
-    FV_TRY(check_positions(model, &names, st));
-    const fv_status status =
-        fv_params_load_from(&model->params, st, names.source, &report->arena, &report->tensors);
-    if (status != FV_ERR_SHAPE || (!report->foreign && !report->prefix[0])) return status;
-    return fv_error_context(status, "by %s%s%s%s", report->whose,
-                            report->prefix[0] ? " behind '" : "", report->prefix,
-                            report->prefix[0] ? "'" : "");
-}
-
-fv_status fv_model_load_values(fv_model *model, const fv_safetensors *st, fv_load_report *report) {
-    fv_load_report own = {0};
-    const fv_status status = load_values(model, st, report ? report : &own);
-
-    fv_load_report_destroy(&own);
-    return status;
-}
-
-const char *fv_load_report_text(const fv_load_report *r, char text[FV_LOAD_REPORT_TEXT]) {
-    text[0] = '\0';
-    if (!r->foreign && !r->prefix[0] && !r->tensors.reshaped.count) return text;
-    snprintf(text, FV_LOAD_REPORT_TEXT,
-             "%s: %" PRId64 " tensors read by %s%s%s, %" PRId64 " of them reshaped", r->weights,
-             r->tensors.read, r->whose, r->prefix[0] ? " behind " : "", r->prefix,
-             r->tensors.reshaped.count);
-    return text;
-}
-
-void fv_load_report_destroy(fv_load_report *report) {
-    fv_arena_destroy(&report->arena);
-    *report = (fv_load_report){0};
-}
-
 static fv_status open_model(opening *o, const char *path, bool want_grad, fv_model **out) {
     fv_model_meta *meta = o->meta;
 
@@ -239,7 +182,8 @@ static fv_status open_model(opening *o, const char *path, bool want_grad, fv_mod
         status = placed ? FV_ERR_FORMAT : fv_error_context(FV_ERR_FORMAT, "%s", file);
     }
     if (status == FV_OK) status = read_labels(o, *out);
-    if (status == FV_OK) status = fv_model_load_values(*out, o->st, o->overrides->report);
+    if (status == FV_OK)
+        status = fv_model_load_values(*out, o->st, FV_HEAD_FITS, o->overrides->report);
     return status;
 }
 

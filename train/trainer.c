@@ -4,7 +4,6 @@
 #include "core/file.h"
 #include "core/kernels/kernels.h"
 #include "core/parallel.h"
-#include "models/weights.h"
 #include "train/trainer_internal.h"
 
 #include <math.h>
@@ -66,22 +65,6 @@ static fv_status set_pixels(fv_trainer *t) {
     return fv_augment_check(&t->augment);
 }
 
-static fv_status load_initial(fv_trainer *t) {
-    fv_checkpoint_files files;
-    fv_safetensors *st = NULL;
-    fv_load_report report = {0};
-    char text[FV_LOAD_REPORT_TEXT];
-
-    FV_TRY(fv_checkpoint_resolve(t->settings->initial_checkpoint, &t->arena, &files));
-    FV_TRY(fv_safetensors_open(files.weights, &st));
-    const fv_status status = fv_model_load_values(t->model, st, &report);
-    if (status == FV_OK && fv_load_report_text(&report, text)[0])
-        fv_report_info(t->report, "start   %s", text);
-    fv_load_report_destroy(&report);
-    fv_safetensors_close(st);
-    return status;
-}
-
 static fv_model_config model_config(const fv_trainer *t, int64_t num_classes) {
     const fv_settings *s = t->settings;
     return (fv_model_config){.name = s->model,
@@ -120,7 +103,7 @@ static fv_status build_model(fv_trainer *t) {
     FV_TRY(fv_model_create(&config, true, &t->model));
     FV_TRY(set_pixels(t));
     fv_model_init(t->model, (uint64_t)s->seed);
-    return s->initial_checkpoint[0] && !t->resumed.folder ? load_initial(t) : FV_OK;
+    return s->initial_checkpoint[0] && !t->resumed.folder ? fv_trainer_load_initial(t) : FV_OK;
 }
 
 static fv_status build_optimizer(fv_trainer *t) {

@@ -59,6 +59,9 @@ struct fv_trainer {
 /* trainer_data.c: opens both splits and looks for what would fail later. */
 fv_status fv_trainer_open_data(fv_trainer *t);
 
+/* trainer_initial.c: reads --initial-checkpoint into the initialised model, and tells what was adapted. */
+fv_status fv_trainer_load_initial(fv_trainer *t);
+
 /* trainer_targets.c */
 /* What is mixed, from the settings.  Comes before the stepper, which it may give larger passes. */
 fv_status fv_trainer_plan_mixing(fv_trainer *t, int64_t *batch_size);

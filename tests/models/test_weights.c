@@ -209,9 +209,96 @@ Test(models_weights, what_is_not_the_file_s_model_is_refused) {
     save(&(fv_model_config){.name = "mini_vit"}, NULL);
     refuse(root, (fv_model_config){.name = "mini_deit_distilled"}, FV_ERR_CONFIG,
            "holds a mini_vit, not a mini_deit_distilled");
-    refuse(root, (fv_model_config){.img_size = 64}, FV_ERR_UNSUPPORTED,
-           "its positions are for 65 tokens, but an image of 64x64 px has 257");
     refuse(root, (fv_model_config){.num_classes = 5}, FV_ERR_SHAPE, "head.weight");
+}
+
+/* ---- another resolution, other classes ---- */
+
+/* Reads root's weights into a new model; the text that tells of it. */
+static const char *adapt(fv_model_config config, fv_load_head head, fv_status expected) {
+    static char text[FV_LOAD_REPORT_TEXT];
+    fv_load_report report = {0};
+    fv_safetensors *st = NULL;
+
+    fv_model_destroy(other);
+    cr_assert_eq(fv_model_create(&config, false, &other), FV_OK, "%s", fv_error_message());
+    fv_model_init(other, 77);
+    cr_assert_eq(fv_safetensors_open(path, &st), FV_OK);
+    cr_assert_eq(fv_model_load_values(other, st, head, &report), expected, "%s",
+                 fv_error_message());
+    fv_load_report_text(&report, text);
+    fv_load_report_destroy(&report);
+    fv_safetensors_close(st);
+    return text;
+}
+
+static bool same_param(const char *name) {
+    const fv_param *a = fv_params_find(&model->params, name);
+    const fv_param *b = fv_params_find(&other->params, name);
+    return a->numel == b->numel && memcmp(a->value, b->value, (size_t)a->numel * 4) == 0;
+}
+
+Test(models_weights, positions_follow_the_size_and_it_is_said) {
+    save(&(fv_model_config){.name = "mini_vit"}, NULL);
+    fv_load_report report = {0};
+    char text[FV_LOAD_REPORT_TEXT];
+    const fv_model_overrides at64 = {.config = {.img_size = 64}, .report = &report};
+    cr_assert_eq(fv_model_open(root, &at64, false, &other, &meta), FV_OK, "%s", fv_error_message());
+    cr_assert(strstr(fv_load_report_text(&report, text), ": positions resized from 8x8 to 16x16"),
+              "%s", text);
+    fv_load_report_destroy(&report);
+    const fv_param *a = fv_params_find(&model->params, "pos_embed");
+    const fv_param *b = fv_params_find(&other->params, "pos_embed");
+    float *expected = fv_alloc((size_t)b->numel, sizeof *expected);
+    cr_assert_eq(fv_pos_resample(a->value + 64, (fv_grid_size){8, 8}, (fv_grid_size){16, 16}, 64,
+                                 expected + 64),
+                 FV_OK);
+    memcpy(expected, a->value, 64 * sizeof *expected); /* the class token's */
+    cr_assert_eq(memcmp(expected, b->value, (size_t)b->numel * sizeof *expected), 0);
+    cr_assert(same_param("blocks.1.mlp.fc2.weight") && same_param("head.weight"));
+    fv_free(expected);
+}
+
+Test(models_weights, positions_of_no_square_grid_are_refused) {
+    save(&(fv_model_config){.name = "mini_vit", .kwargs = yaml("{img_size: [16, 32]}")}, NULL);
+    adapt((fv_model_config){.name = "mini_vit"}, FV_HEAD_FITS, FV_ERR_UNSUPPORTED);
+    cr_assert(strstr(fv_error_message(), "no square grid"), "%s", fv_error_message());
+}
+
+Test(models_weights, the_head_of_other_classes_stays_as_initialised) {
+    save(&(fv_model_config){.name = "mini_deit_distilled"}, NULL);
+    const fv_model_config four = {.name = "mini_deit_distilled", .num_classes = 4};
+    adapt(four, FV_HEAD_FITS, FV_ERR_SHAPE);
+    const char *text = adapt(four, FV_HEAD_ADAPTS, FV_OK);
+    cr_assert(strstr(text, ": head re-initialised: 10 classes there, 4 here"), "%s", text);
+    fv_model *fresh = NULL;
+    cr_assert_eq(fv_model_create(&four, false, &fresh), FV_OK);
+    fv_model_init(fresh, 77);
+    for (int i = 0; i < 2; i++) {
+        const char *name = i ? "head_dist.weight" : "head.weight";
+        const fv_param *a = fv_params_find(&fresh->params, name);
+        const fv_param *b = fv_params_find(&other->params, name);
+        cr_assert_eq(memcmp(a->value, b->value, (size_t)a->numel * sizeof(float)), 0);
+    }
+    cr_assert(same_param("blocks.0.attn.qkv.weight") && same_param("norm.bias"));
+    fv_model_destroy(fresh);
+}
+
+Test(models_weights, a_head_that_fits_is_read_unless_the_classes_are_others) {
+    save(&(fv_model_config){.name = "mini_biformer"}, NULL);
+    const fv_model_config same = {.name = "mini_biformer"};
+    cr_assert_str_eq(adapt(same, FV_HEAD_ADAPTS, FV_OK), "");
+    same_values();
+    const char *text = adapt(same, FV_HEAD_NEW, FV_OK);
+    cr_assert(strstr(text, "head re-initialised: its 10 classes are others"), "%s", text);
+    cr_assert(!same_param("head.weight"));
+}
+
+Test(models_weights, another_width_of_the_head_is_no_other_number_of_classes) {
+    save(&(fv_model_config){.name = "mini_vit"}, NULL);
+    adapt(
+        (fv_model_config){.name = "mini_vit", .num_classes = 4, .kwargs = yaml("{embed_dim: 32}")},
+        FV_HEAD_ADAPTS, FV_ERR_SHAPE);
 }
 
 Test(models_weights, missing_and_unexpected_tensors_are_listed) {
