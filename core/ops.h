@@ -43,8 +43,8 @@ fv_var *fv_sigmoid(fv_var *x);
 fv_var *fv_layernorm(fv_var *x, fv_var *gamma, fv_var *beta, float eps, fv_dtype out);
 
 /* Over everything but the last axis: gamma, beta [C] parameters.  In FV_TRAIN with the statistics of
- * this pass (at least two rows; proposes new running ones, fv_tape_propose), in other modes and with
- * fv_step.running_stats with the running ones.  Writes `out`. */
+ * this pass (at least two rows; proposes new running ones, fv_tape_propose), in other modes, with
+ * fv_step.running_stats and where they are frozen, with the running ones.  Writes `out`. */
 typedef struct fv_batchnorm_stats {
     fv_param *mean, *var; /* buffers [C] */
     fv_param *batches;    /* buffer of one element, counts passes; may be NULL */

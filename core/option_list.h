@@ -52,6 +52,8 @@
         "image side in pixels (0 = model's)")                                                        \
     STRING(initial_checkpoint, "", NULL, TRAIN,                                                      \
            "weights to start from, of other classes or another size too")                            \
+    STRING(freeze, "", NULL, TRAIN,                                                                  \
+           "parts to leave as they are, e.g. patch_embed,blocks.0; backbone = all but the head")     \
     BOOL(use_ema, false, CKPT | CONVERT, "use the averaged weights of the checkpoint")               \
     STRING(to, "timm", NULL, CONVERT, "names to write: timm, authors, transformers")                 \
     /* batches and length */                                                                         \

@@ -70,6 +70,7 @@ static fv_param *add(fv_params *params, const char *name, const fv_shape *shape,
                     .shape = *shape,
                     .numel = numel,
                     .trainable = trainable,
+                    .buffer = !trainable,
                     .init = init,
                     .hash = fv_rng_name(name),
                     .index = params->count,
@@ -103,29 +104,73 @@ fv_param *fv_params_find(const fv_params *params, const char *name) {
 int64_t fv_params_count(const fv_params *params) {
     int64_t n = 0;
     for (int64_t i = 0; i < params->count; i++)
-        if (params->item[i]->trainable) n += params->item[i]->numel;
+        if (!params->item[i]->buffer) n += params->item[i]->numel;
+    return n;
+}
+
+int64_t fv_params_frozen(const fv_params *params) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < params->count; i++)
+        if (!params->item[i]->buffer && params->item[i]->frozen) n += params->item[i]->numel;
     return n;
 }
 
 bool fv_params_have_buffers(const fv_params *params) {
     for (int64_t i = 0; i < params->count; i++)
-        if (!params->item[i]->trainable) return true;
+        if (params->item[i]->buffer && !params->item[i]->frozen) return true;
     return false;
+}
+
+/* ---- frozen --------------------------------------------------------------------------------- */
+
+int64_t fv_params_freeze(fv_params *params, const char *prefix) {
+    const size_t length = strlen(prefix);
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < params->count; i++) {
+        fv_param *p = params->item[i];
+        if (strncmp(p->name, prefix, length) != 0) continue;
+        if (p->name[length] != '\0' && p->name[length] != '.') continue;
+        p->frozen = true;
+        p->trainable = false;
+        n++;
+    }
+    return n;
+}
+
+/* What is frozen moves behind the rest, so that slabs of gradients can end before it. */
+static void lay_out(fv_params *params) {
+    int64_t at = 0;
+
+    for (int frozen = 0; frozen < 2; frozen++) {
+        for (int64_t i = 0; i < params->count; i++) {
+            fv_param *p = params->item[i];
+            if (p->frozen != (frozen == 1)) continue;
+            p->offset = at;
+            at += (p->numel + ALIGN_NUMEL - 1) / ALIGN_NUMEL * ALIGN_NUMEL;
+        }
+        if (!frozen) params->train_numel = at;
+    }
 }
 
 /* ---- slabs ---------------------------------------------------------------------------------- */
 
-static int64_t block_count(const fv_params *params) {
-    return (params->slab_numel + BLOCK_NUMEL - 1) / BLOCK_NUMEL;
-}
+static int64_t blocks_of(int64_t numel) { return (numel + BLOCK_NUMEL - 1) / BLOCK_NUMEL; }
 
-static int64_t block_numel(const fv_params *params, int64_t block) {
-    const int64_t left = params->slab_numel - block * BLOCK_NUMEL;
+static int64_t block_count(const fv_params *params) { return blocks_of(params->slab_numel); }
+
+static int64_t block_of(int64_t numel, int64_t block) {
+    const int64_t left = numel - block * BLOCK_NUMEL;
     return left < BLOCK_NUMEL ? left : BLOCK_NUMEL;
 }
 
 fv_status fv_params_slab_create(const fv_params *params, fv_param_slab *out) {
     out->base = fv_calloc((size_t)params->slab_numel, sizeof(float));
+    return out->base ? FV_OK : FV_ERR_NOMEM;
+}
+
+fv_status fv_params_train_slab_create(const fv_params *params, fv_param_slab *out) {
+    out->base = fv_calloc((size_t)params->train_numel, sizeof(float));
     return out->base ? FV_OK : FV_ERR_NOMEM;
 }
 
@@ -152,8 +197,10 @@ fv_status fv_params_alloc(fv_params *params, fv_params_alloc_options options) {
     FV_TRY(fv_params_status(params));
     if (params->value.base) return FV_FAIL(FV_ERR_INTERNAL, "parameters are allocated already");
 
+    lay_out(params);
     fv_status status = fv_params_slab_create(params, &params->value);
-    if (status == FV_OK && options.grad) status = fv_params_slab_create(params, &params->grad);
+    if (status == FV_OK && options.grad)
+        status = fv_params_train_slab_create(params, &params->grad);
     if (status == FV_OK && options.bf16) {
         params->value_bf16 = fv_calloc((size_t)params->slab_numel, sizeof(fv_bf16));
         if (!params->value_bf16) status = FV_ERR_NOMEM;
@@ -183,7 +230,7 @@ void fv_params_destroy(fv_params *params) {
 static void bf16_block(int64_t block, void *arg) {
     fv_params *params = arg;
     const int64_t at = block * BLOCK_NUMEL;
-    fv_kernel()->to_bf16(block_numel(params, block), params->value.base + at,
+    fv_kernel()->to_bf16(block_of(params->slab_numel, block), params->value.base + at,
                          params->value_bf16 + at);
 }
 
@@ -192,31 +239,39 @@ void fv_params_bf16_refresh(fv_params *params) {
 }
 
 void fv_params_grad_zero(fv_params *params) {
-    if (params->grad.base) memset(params->grad.base, 0, (size_t)params->slab_numel * sizeof(float));
+    if (params->grad.base)
+        memset(params->grad.base, 0, (size_t)params->train_numel * sizeof(float));
 }
 
 typedef struct sum_args {
     const fv_params *params;
     const float *base;
+    int64_t numel;
 } sum_args;
 
 static void sum_block(int64_t block, void *arg) {
     const sum_args *a = arg;
     a->params->partial[block] =
-        fv_kernel()->sum_squares(block_numel(a->params, block), a->base + block * BLOCK_NUMEL);
+        fv_kernel()->sum_squares(block_of(a->numel, block), a->base + block * BLOCK_NUMEL);
 }
 
-double fv_params_slab_sum_squares(const fv_params *params, const fv_param_slab *slab) {
-    const int64_t n = block_count(params);
+/* Of the first numel elements from base on. */
+static double sum_squares(const fv_params *params, const float *base, int64_t numel) {
+    const int64_t n = blocks_of(numel);
     double sum = 0.0;
 
-    fv_parallel(n, sum_block, &(sum_args){params, slab->base});
+    fv_parallel(n, sum_block, &(sum_args){params, base, numel});
     for (int64_t i = 0; i < n; i++) sum += params->partial[i];
     return sum;
 }
 
+double fv_params_slab_sum_squares(const fv_params *params, const fv_param_slab *slab) {
+    return sum_squares(params, slab->base, params->slab_numel);
+}
+
 double fv_params_grad_norm(const fv_params *params) {
-    return params->grad.base ? sqrt(fv_params_slab_sum_squares(params, &params->grad)) : 0.0;
+    const fv_param_slab *grad = &params->grad;
+    return grad->base ? sqrt(sum_squares(params, grad->base, params->train_numel)) : 0.0;
 }
 
 /* ---- initial values ------------------------------------------------------------------------- */

@@ -39,7 +39,9 @@ typedef struct fv_param {
     float *value;        /* NULL before fv_params_alloc */
     float *grad;         /* NULL without gradients and for what is not trainable */
     fv_bf16 *value_bf16; /* NULL without the bf16 slab */
-    bool trainable;      /* false: a buffer, or frozen before fv_params_alloc */
+    bool buffer;         /* no parameter */
+    bool trainable;      /* false: a buffer, or frozen */
+    bool frozen;         /* by fv_params_freeze; buffers too, which keep their values then */
     bool no_decay_hint;  /* weight decay is not meant for it, whatever its rank */
     uint32_t flags;      /* FV_PARAM_* */
     fv_init init;
@@ -57,7 +59,8 @@ typedef struct fv_param_slab {
 typedef struct fv_params {
     fv_param **item; /* [count], in declaration order */
     int64_t count;
-    int64_t slab_numel; /* elements of a slab, padding included */
+    int64_t slab_numel;  /* elements of a slab, padding included */
+    int64_t train_numel; /* the same of a slab of gradients: what is frozen lies behind it */
     fv_param_slab value, grad;
     fv_bf16 *value_bf16; /* slab_numel elements, or NULL */
 
@@ -82,6 +85,11 @@ fv_param *fv_params_add_buffer(fv_params *params, const char *name, fv_shape sha
 /* FV_OK, or the first failed declaration with its message. */
 fv_status fv_params_status(const fv_params *params);
 
+/* Freezes what is called prefix, or is below it ("blocks.1" is not below "blocks.10"): parameters
+ * become untrainable and buffers keep what they hold.  Returns how many tensors the prefix means, also
+ * those frozen before.  Before fv_params_alloc. */
+int64_t fv_params_freeze(fv_params *params, const char *prefix);
+
 /* Allocates the slabs, zeroed, and sets value, grad and value_bf16.  Once, after all declarations. */
 typedef struct fv_params_alloc_options {
     bool grad, bf16;
@@ -93,12 +101,15 @@ fv_status fv_params_alloc(fv_params *params, fv_params_alloc_options options);
 void fv_params_init(fv_params *params, uint64_t seed);
 
 fv_param *fv_params_find(const fv_params *params, const char *name); /* NULL when absent */
-int64_t fv_params_count(const fv_params *params);                    /* trainable values */
-bool fv_params_have_buffers(const fv_params *params);                /* or what is frozen */
+int64_t fv_params_count(const fv_params *params);     /* values of parameters, frozen ones too */
+int64_t fv_params_frozen(const fv_params *params);    /* of the frozen ones among them */
+bool fv_params_have_buffers(const fv_params *params); /* that training changes */
 
-/* Another slab of this layout, zeroed; needs fv_params_alloc first.  The caller frees it with
- * fv_params_slab_destroy ({0} is fine). */
+/* Another slab of this layout, zeroed; needs fv_params_alloc first.  The second has no memory for what
+ * is frozen: for gradients and what goes with them.  The caller frees it with fv_params_slab_destroy
+ * ({0} is fine). */
 fv_status fv_params_slab_create(const fv_params *params, fv_param_slab *out);
+fv_status fv_params_train_slab_create(const fv_params *params, fv_param_slab *out);
 void fv_params_slab_destroy(fv_param_slab *slab);
 float *fv_param_slab_at(const fv_params *params, const fv_param_slab *slab, const fv_param *param);
 

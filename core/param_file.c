@@ -169,6 +169,7 @@ static fv_status read_entry(const matching *m, const fv_safetensors_entry *e, fl
 /* The parts of each parameter one behind the other. */
 static fv_status read_all(const matching *m, const fv_param_slab *slab) {
     for (int64_t i = 0; i < m->params->count; i++) {
+        if (!takes_part(m->params->item[i], m->which)) continue;
         float *to = fv_param_slab_at(m->params, slab, m->params->item[i]);
         for (int k = 0; k < FV_PARAM_PARTS; k++) {
             const fv_safetensors_entry *e = m->entry[i * FV_PARAM_PARTS + k];

@@ -363,6 +363,8 @@ fv_var *fv_keep(fv_var *x) {
     return x;
 }
 
+size_t fv_tape_bytes(const fv_tape *tape) { return fv_memplan_bytes(tape->plan); }
+
 /* ---- the record ---- */
 
 int64_t fv_tape_count(const fv_tape *tape) { return tape->n_vars; }

@@ -164,6 +164,8 @@ float *fv_tape_scratch(fv_tape *tape, int64_t n);
 int fv_tape_scratch_mark(const fv_tape *tape);
 void fv_tape_scratch_release(fv_tape *tape, int mark);
 
+size_t fv_tape_bytes(const fv_tape *tape); /* that its buffers take */
+
 /* ---- the record ---- */
 int64_t fv_tape_count(const fv_tape *tape); /* variables, leaves included */
 fv_var *fv_tape_at(const fv_tape *tape, int64_t i);

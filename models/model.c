@@ -3,6 +3,7 @@
 #include "core/alloc.h"
 #include "core/ops.h"
 #include "core/suggest.h"
+#include "models/freeze.h"
 #include "models/layer_table.h"
 #include "models/model_list.h"
 
@@ -151,7 +152,8 @@ fv_status fv_model_create(const fv_model_config *cfg, bool want_grad, fv_model *
     *out = NULL;
     FV_TRY(fv_model_describe(cfg, &model));
     const fv_params_alloc_options options = {.grad = want_grad, .bf16 = cfg->bf16};
-    const fv_status status = fv_params_alloc(&model->params, options);
+    fv_status status = cfg->freeze ? fv_model_freeze(model, cfg->freeze) : FV_OK;
+    if (status == FV_OK) status = fv_params_alloc(&model->params, options);
     if (status != FV_OK) {
         fv_model_destroy(model);
         return status;

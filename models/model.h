@@ -29,6 +29,7 @@ typedef struct fv_model_config {
                                    global_pool must agree with the rest, in_chans is 3 */
     const fv_value *attention;  /* attention.* group, may be NULL */
     const fv_value *pool, *pos; /* their groups, may be NULL */
+    const char *freeze;         /* what training leaves alone (freeze.h), NULL: nothing */
     bool bf16;                  /* also keep a bf16 copy of the values, for fv_step.bf16 */
 } fv_model_config;
 

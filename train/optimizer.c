@@ -108,7 +108,7 @@ fv_status fv_optimizer_create(const fv_optimizer_config *config, fv_params *para
     if (!o->segments) goto fail;
     make_segments(params, o->segments);
     for (int i = 0; i < FV_OPTIMIZER_STATES && kind->state[i]; i++) {
-        status = fv_params_slab_create(params, &o->state[i]);
+        status = fv_params_train_slab_create(params, &o->state[i]);
         if (status != FV_OK) goto fail;
     }
     *out = o;

@@ -31,7 +31,7 @@ static fv_status allocate(fv_stepper *s) {
     if (s->pass_samples >= n) return FV_OK;
     const int levels = fv_tree_levels((n + s->chunk - 1) / s->chunk);
     for (int l = 0; l < levels; l++)
-        FV_TRY(fv_params_slab_create(&s->config.model->params, &s->partial[l]));
+        FV_TRY(fv_params_train_slab_create(&s->config.model->params, &s->partial[l]));
     return FV_OK;
 }
 
@@ -74,6 +74,8 @@ void fv_stepper_destroy(fv_stepper *s) {
 }
 
 int64_t fv_stepper_pass_samples(const fv_stepper *s) { return s->pass_samples; }
+
+size_t fv_stepper_bytes(const fv_stepper *s) { return fv_tape_bytes(s->tape); }
 
 static void begin(fv_stepper *s, const fv_stepper_pass *pass) {
     const fv_step step = {.mode = FV_TRAIN,

@@ -40,6 +40,9 @@ void fv_stepper_destroy(fv_stepper *stepper); /* NULL is fine */
 /* Samples of every pass but the last, which has the rest of the effective batch. */
 int64_t fv_stepper_pass_samples(const fv_stepper *stepper);
 
+/* Memory of activations and their gradients: after two updates that of one pass. */
+size_t fv_stepper_bytes(const fv_stepper *stepper);
+
 /* Forward and backward of the n samples from position `first` of the effective batch on; passes come
  * in order.  index is the update's number (random keys).  pixels [n,H,W,3], labels [n], or targets
  * [n,classes] in their place where they are not NULL.

@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "core/kernels/kernels.h"
 #include "core/parallel.h"
+#include "models/freeze.h"
 #include "train/trainer_internal.h"
 
 #include <math.h>
@@ -75,6 +76,7 @@ static fv_model_config model_config(const fv_trainer *t, int64_t num_classes) {
                              .attention = s->attention,
                              .pool = s->pool,
                              .pos = s->pos,
+                             .freeze = s->freeze,
                              .bf16 = t->bf16};
 }
 
@@ -88,8 +90,9 @@ static fv_status check_settings(const fv_trainer *t) {
     if (!s->data_dir[0])
         return FV_FAIL(FV_ERR_CONFIG, "train needs --data-dir, the folder of the data set");
     FV_TRY(fv_model_describe(&config, &model));
+    const fv_status status = fv_model_freeze(model, s->freeze);
     fv_model_destroy(model);
-    return FV_OK;
+    return status;
 }
 
 static fv_status build_model(fv_trainer *t) {
@@ -194,6 +197,12 @@ static void announce(const fv_trainer *t) {
                    (double)fv_params_count(&t->model->params) / 1e6,
                    (long long)t->model->input.height, (long long)t->model->input.width,
                    t->bf16 ? "bf16" : "f32");
+    const int64_t frozen = fv_params_frozen(&t->model->params);
+    if (frozen)
+        fv_report_info(t->report, "frozen  %s: %lld of %lld parameters are left to train",
+                       t->settings->freeze,
+                       (long long)(fv_params_count(&t->model->params) - frozen),
+                       (long long)fv_params_count(&t->model->params));
     fv_report_info(t->report, "data    %s: %lld training, %lld validation images, %lld classes",
                    t->settings->data_dir, (long long)t->train->n_samples,
                    (long long)t->val->n_samples, (long long)t->train->n_classes);

@@ -62,6 +62,9 @@ static fv_status write_run(const fv_trainer *t, fv_arena *arena) {
         fv_value_set(arena, run, texts[i].key, fv_value_string(arena, texts[i].text));
     fv_value_set(arena, run, "n_parameters",
                  fv_value_int(arena, fv_params_count(&t->model->params)));
+    if (t->settings->freeze[0])
+        fv_value_set(arena, run, "n_frozen",
+                     fv_value_int(arena, fv_params_frozen(&t->model->params)));
     fv_value_set(arena, run, "threads", fv_value_int(arena, fv_threads()));
     fv_value_set(arena, run, "workers", fv_value_int(arena, t->workers));
     fv_value_set(arena, run, "seed", fv_value_int(arena, t->settings->seed));

@@ -384,7 +384,7 @@ const fv_op fv_op_batchnorm_running = {.name = "batchnorm_running",
 fv_var *fv_batchnorm(fv_var *x, fv_var *gamma, fv_var *beta, const fv_batchnorm_stats *stats,
                      fv_dtype out) {
     const fv_step *step = fv_tape_step(x->tape);
-    const bool batch = step->mode == FV_TRAIN && !step->running_stats;
+    const bool batch = step->mode == FV_TRAIN && !step->running_stats && !stats->mean->frozen;
     const batchnorm_attr attr = {*stats, out};
 
     return fv_apply(batch ? &fv_op_batchnorm : &fv_op_batchnorm_running,
