@@ -6,6 +6,7 @@
     X(train)               \
     X(eval)                \
     X(predict)             \
+    X(features)            \
     X(explain)             \
     X(faithful)            \
     X(analyze)             \

@@ -10,6 +10,7 @@
     X(TRAIN, train)            \
     X(EVAL, eval)              \
     X(PREDICT, predict)        \
+    X(FEATURES, features)      \
     X(EXPLAIN, explain)        \
     X(FAITHFUL, faithful)      \
     X(ANALYZE, analyze)        \
