@@ -31,6 +31,7 @@ typedef struct job {
     fv_faithful question;
     fv_faithful_table table;
     fv_faithful_log *log;      /* NULL without --out */
+    int claim;                 /* on --out, -1 without */
     fv_randomiser *randomiser; /* NULL: not asked for */
     fv_randomisation_table randomisation;
     int64_t n_bad;
@@ -116,6 +117,7 @@ static fv_status open_log(job *j) {
 
     if (!s->out[0]) return FV_OK;
     FV_TRY(fv_folder_prepare(s->out));
+    FV_TRY(fv_folder_claim(s->out, &j->claim));
     const char *path = fv_arena_printf(&j->arena, "%s/faithful.jsonl", s->out);
     return path ? fv_faithful_log_open(path, &question, s->resume[0] != '\0', &j->log)
                 : FV_ERR_NOMEM;
@@ -274,7 +276,7 @@ static fv_status write_results(job *j) {
 }
 
 static fv_status run(const fv_args *args) {
-    job j = {.settings = &args->settings, .checkpoint = args->positional[0]};
+    job j = {.settings = &args->settings, .checkpoint = args->positional[0], .claim = -1};
 
     fv_interrupt_install();
     fv_status status = prepare(&j);
@@ -289,6 +291,7 @@ static fv_status run(const fv_args *args) {
     fv_resize_scratch_free(&j.scratch);
     fv_checkpoint_args_close(&j.loaded);
     fv_arena_destroy(&j.arena);
+    fv_folder_release(j.claim);
     return status;
 }
 

@@ -237,9 +237,9 @@ static fv_status create(fv_trainer *t) {
     FV_TRY(build_loaders(t));
     set_schedule(t);
     FV_TRY(fv_trainer_freeze(t));
+    FV_TRY(fv_trainer_claim_run(t));
     if (t->resumed.folder) FV_TRY(fv_trainer_load(t));
     if (!fv_trainer_finished(t)) t->state.final.exists = false; /* goes on as if never stopped */
-    FV_TRY(fv_folder_create(t->out));
     FV_TRY(fv_trainer_write_info(t));
     if (t->resumed.folder) FV_TRY(fv_trainer_settle(t));
     const fv_run_state *s = &t->state;
@@ -262,7 +262,7 @@ fv_status fv_trainer_create(const fv_settings *settings, const fv_report *report
     t->settings = settings;
     t->report = report;
     t->log = (fv_run_log){.summary = -1, .log = -1};
-    t->saved_step = -1;
+    t->saved_step = t->claim = -1;
     const fv_status status = create(t);
     if (status != FV_OK) {
         fv_trainer_destroy(t);
@@ -287,6 +287,7 @@ void fv_trainer_destroy(fv_trainer *t) {
     fv_free(t->repeat);
     fv_free(t->targets);
     fv_arena_destroy(&t->arena);
+    fv_folder_release(t->claim);
     fv_free(t);
 }
 
