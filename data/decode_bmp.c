@@ -230,7 +230,7 @@ static fv_status decode_runs(bmp *b, const uint8_t *bytes, size_t n_bytes, fv_im
                               .n_body = (size_t)(b->height * stride),
                               .height = b->height,
                               .width = b->width};
-    if (status == FV_OK) status = fv_stb_decode_rgb(&file, image);
+    if (status == FV_OK) status = fv_stb_decode(&file, image);
     fv_free(rows);
     return status;
 }
@@ -253,7 +253,7 @@ static fv_status decode(const uint8_t *bytes, size_t n_bytes, fv_image *image) {
                               .n_body = n_bytes - b.start,
                               .height = b.height,
                               .width = b.width};
-    FV_TRY(fv_stb_decode_rgb(&file, image));
+    FV_TRY(fv_stb_decode(&file, image));
     if (b.bits == 16) rescale(&b, image);
     return FV_OK;
 }

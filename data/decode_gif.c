@@ -1,7 +1,9 @@
-/* decode_gif.c - the first frame of a GIF, through stb_image.
+/* decode_gif.c - the first frame of a GIF.
  *
  * As in Pillow: the transparent colour shows its palette entry, and what the frame does not cover is
- * that entry, or the first one.  A frame that leaves the screen enlarges it. */
+ * that entry, or the first one.  A frame that leaves the screen enlarges it.  Not through stb_image, which
+ * fails where an encoder keeps a full table (gifsicle does), and follows every string that comes behind the
+ * last pixel: 2 MB can ask for 10^10 steps. */
 #include "core/alloc.h"
 #include "data/decode_stb.h"
 #include "data/decoder_list.h"
@@ -10,7 +12,9 @@
 
 #define SCREEN 13 /* signature and logical screen */
 #define TABLE  (3 * 256)
-#define FRAME  10 /* the separator and the image descriptor */
+#define FRAME  9 /* the image descriptor behind its separator */
+
+#define MOST_CODES 4096 /* of 12 bits */
 
 typedef struct gif {
     int64_t height, width; /* of the screen */
@@ -56,9 +60,9 @@ static fv_status read_extension(const uint8_t *p, size_t n_bytes, size_t *at, gi
 }
 
 static fv_status read_frame(const uint8_t *p, size_t n_bytes, size_t at, gif *g) {
-    if (n_bytes - at < FRAME - 1) return truncated();
+    if (n_bytes - at < FRAME) return truncated();
     const uint8_t *d = p + at;
-    at += FRAME - 1;
+    at += FRAME;
     g->left = fv_u16_le(d);
     g->top = fv_u16_le(d + 2);
     g->frame_w = fv_u16_le(d + 4);
@@ -101,59 +105,142 @@ static fv_status size(const uint8_t *bytes, size_t n_bytes, int64_t *height, int
     return FV_OK;
 }
 
-/* One palette of 256 entries, no extension, one frame. */
-static void write_head(const gif *g, uint8_t *head) {
-    uint8_t *frame = head + SCREEN + TABLE;
+/* ---- compressed palette entries: codes of variable length, lowest bits first, in blocks ---- */
 
-    memcpy(head, "GIF89a", 6);
-    fv_put_le(head + 6, 2, (uint32_t)g->width);
-    fv_put_le(head + 8, 2, (uint32_t)g->height);
-    head[10] = 0xF7; /* a table of 2^8 */
-    head[11] = head[12] = 0;
-    memcpy(head + SCREEN, g->palette, TABLE);
-    frame[0] = ',';
-    fv_put_le(frame + 1, 2, (uint32_t)g->left);
-    fv_put_le(frame + 3, 2, (uint32_t)g->top);
-    fv_put_le(frame + 5, 2, (uint32_t)g->frame_w);
-    fv_put_le(frame + 7, 2, (uint32_t)g->frame_h);
-    frame[9] = g->interlaced ? 0x40 : 0;
+typedef struct codes {
+    const uint8_t *at, *end;
+    int in_block; /* bytes left of the current one */
+    uint32_t bits;
+    int n_bits;
+} codes;
+
+/* The next code of n bits; -1 behind the last block, -2 behind the end of the file. */
+static int next_code(codes *c, int n) {
+    while (c->n_bits < n) {
+        if (c->in_block == 0) {
+            if (c->at == c->end) return -2;
+            c->in_block = *c->at++;
+            if (c->in_block == 0) return -1;
+            if (c->end - c->at < c->in_block) return -2;
+        }
+        c->bits |= (uint32_t)*c->at++ << c->n_bits;
+        c->n_bits += 8;
+        c->in_block--;
+    }
+    const int code = (int)(c->bits & ((1u << n) - 1));
+    c->bits >>= n;
+    c->n_bits -= n;
+    return code;
 }
 
-/* Pixels that stb_image did not write have no alpha. */
-static fv_status take_pixels(const gif *g, const uint8_t *rgba, fv_image *image) {
-    for (int64_t y = 0; y < g->height; y++)
-        for (int64_t x = 0; x < g->width; x++) {
-            const int64_t i = y * g->width + x;
-            const bool inside =
-                y >= g->top && y < g->top + g->frame_h && x >= g->left && x < g->left + g->frame_w;
-            if (inside && rgba[4 * i + 3] == 0)
-                return FV_FAIL(FV_ERR_FORMAT, "GIF: picture data ends early");
-            memcpy(image->pixels + 3 * i, inside ? rgba + 4 * i : g->palette + 3 * g->fill, 3);
+/* Strings of the LZW table: that of the prefix, and one more entry. */
+typedef struct table {
+    int prefix[MOST_CODES], length[MOST_CODES];
+    uint8_t first[MOST_CODES], last[MOST_CODES];
+    int count, width; /* entries, bits of a code */
+} table;
+
+static void clear_table(table *t, int literals) {
+    for (int i = 0; i < 1 << literals; i++) {
+        t->first[i] = t->last[i] = (uint8_t)i;
+        t->length[i] = 1;
+    }
+    t->count = (1 << literals) + 2; /* behind the codes for clearing and for the end */
+    t->width = literals + 1;
+}
+
+/* A table that is full stays as it is until it is cleared. */
+static void add_entry(table *t, int prefix, uint8_t last) {
+    if (t->count == MOST_CODES) return;
+    t->prefix[t->count] = prefix;
+    t->first[t->count] = t->first[prefix];
+    t->last[t->count] = last;
+    t->length[t->count] = t->length[prefix] + 1;
+    t->count++;
+    if (t->count >= 1 << t->width && t->width < 12) t->width++;
+}
+
+/* Writes the string of a code, as far as it fits, and returns its length. */
+static int64_t put_string(const table *t, int code, uint8_t *out, int64_t room) {
+    const int64_t length = t->length[code];
+
+    for (int64_t i = length - 1; i >= 0; i--) {
+        if (i < room) out[i] = t->last[code];
+        code = t->prefix[code];
+    }
+    return length;
+}
+
+/* Fills index [n]; what follows the last pixel is not looked at. */
+static fv_status unpack(const gif *g, const uint8_t *bytes, size_t n_bytes, table *t,
+                        uint8_t *index, int64_t n) {
+    codes c = {.at = bytes + g->start, .end = bytes + n_bytes};
+
+    if (c.at == c.end) return truncated();
+    const int literals = *c.at++;
+    if (literals < 1 || literals > 8)
+        return FV_FAIL(FV_ERR_FORMAT, "GIF: entries of %d bits", literals);
+    const int clear = 1 << literals;
+    clear_table(t, literals);
+    for (int64_t done = 0, previous = -1; done < n;) {
+        const int code = next_code(&c, t->width);
+        if (code == -2) return truncated();
+        if (code == -1 || code == clear + 1)
+            return FV_FAIL(FV_ERR_FORMAT, "GIF: picture data ends early");
+        if (code == clear) {
+            clear_table(t, literals);
+            previous = -1;
+            continue;
         }
+        if (code > t->count || (code == t->count && previous < 0))
+            return FV_FAIL(FV_ERR_FORMAT, "GIF: corrupt picture data");
+        if (previous >= 0)
+            add_entry(t, (int)previous, t->first[code == t->count ? previous : code]);
+        done += put_string(t, code, index + done, n - done);
+        previous = code;
+    }
     return FV_OK;
 }
 
+/* Rows of an interlaced frame: every 8th from 0, every 8th from 4, every 4th from 2, every 2nd from 1. */
+static int64_t next_row(int64_t row, int *pass, int64_t height) {
+    static const int first[5] = {0, 4, 2, 1, 0}, step[5] = {8, 8, 4, 2, 1};
+
+    for (row += step[*pass]; row >= height && *pass < 3;) row = first[++*pass];
+    return row;
+}
+
+static void paint(const gif *g, const uint8_t *index, fv_image *image) {
+    int pass = g->interlaced ? 0 : 4;
+    int64_t row = 0;
+
+    for (int64_t i = 0; i < g->height * g->width; i++)
+        memcpy(image->pixels + 3 * i, g->palette + 3 * g->fill, 3);
+    for (int64_t y = 0; y < g->frame_h; y++) {
+        uint8_t *out = image->pixels + 3 * ((g->top + row) * g->width + g->left);
+        for (int64_t x = 0; x < g->frame_w; x++, out += 3)
+            memcpy(out, g->palette + 3 * *index++, 3);
+        row = next_row(row, &pass, g->frame_h);
+    }
+}
+
 static fv_status decode(const uint8_t *bytes, size_t n_bytes, fv_image *image) {
-    uint8_t head[SCREEN + TABLE + FRAME];
-    uint8_t *rgba = NULL;
+    uint8_t *index = NULL;
+    table *t = NULL;
     gif g;
 
     FV_TRY(read_header(bytes, n_bytes, &g));
     FV_TRY(fv_image_reshape(image, g.height, g.width));
-    write_head(&g, head);
-    /* A code of at most 12 bits gives a pixel or more; a stream that goes on far behind the last
-     * pixel would only cost time. */
-    const size_t most = (size_t)(2 * g.frame_w * g.frame_h) + 4096, n = n_bytes - g.start;
-    const fv_stb_file file = {.format = "GIF",
-                              .head = head,
-                              .n_head = sizeof head,
-                              .body = bytes + g.start,
-                              .n_body = n < most ? n : most,
-                              .height = g.height,
-                              .width = g.width};
-    FV_TRY(fv_stb_decode(&file, 4, &rgba));
-    const fv_status status = take_pixels(&g, rgba, image);
-    fv_free(rgba);
+    const int64_t n = g.frame_h * g.frame_w;
+    fv_status status = FV_ERR_NOMEM;
+    index = fv_alloc((size_t)n, 1);
+    t = fv_calloc(1, sizeof *t);
+    if (!index || !t) goto cleanup;
+    status = unpack(&g, bytes, n_bytes, t, index, n);
+    if (status == FV_OK) paint(&g, index, image);
+cleanup:
+    fv_free(t);
+    fv_free(index);
     return status;
 }
 

@@ -145,7 +145,7 @@ static fv_status decode(const uint8_t *bytes, size_t n_bytes, fv_image *image) {
                               .n_body = n_bytes - body,
                               .height = p.height,
                               .width = p.width};
-    FV_TRY(fv_stb_decode_rgb(&file, image));
+    FV_TRY(fv_stb_decode(&file, image));
     if (p.used == 1) spread(&p, image);
     return FV_OK;
 }

@@ -4,9 +4,8 @@
 
 #include <string.h>
 
-/* Only what decode_{bmp,gif,psd,tga}.c use; memory is ours, and bad input never aborts. */
+/* Only what decode_{bmp,psd,tga}.c use; memory is ours, and bad input never aborts. */
 #define STBI_ONLY_BMP
-#define STBI_ONLY_GIF
 #define STBI_ONLY_PSD
 #define STBI_ONLY_TGA
 #define STBI_NO_STDIO
@@ -60,12 +59,12 @@ static void on_skip(void *user, int n) {
 
 static int on_end(void *user) { return left(user) == 0; }
 
-fv_status fv_stb_decode(const fv_stb_file *file, int channels, uint8_t **pixels) {
+static fv_status load(const fv_stb_file *file, uint8_t **pixels) {
     static const stbi_io_callbacks callbacks = {.read = on_read, .skip = on_skip, .eof = on_end};
     reader r = {.file = file};
     int width = 0, height = 0, found = 0;
 
-    *pixels = stbi_load_from_callbacks(&callbacks, &r, &width, &height, &found, channels);
+    *pixels = stbi_load_from_callbacks(&callbacks, &r, &width, &height, &found, 3);
     if (!*pixels) {
         const char *reason = stbi_failure_reason();
         if (reason && strcmp(reason, "outofmem") == 0)
@@ -80,11 +79,11 @@ fv_status fv_stb_decode(const fv_stb_file *file, int channels, uint8_t **pixels)
                    r.truncated ? "file is truncated" : "another size than its header's");
 }
 
-fv_status fv_stb_decode_rgb(const fv_stb_file *file, fv_image *image) {
+fv_status fv_stb_decode(const fv_stb_file *file, fv_image *image) {
     uint8_t *pixels = NULL;
 
     FV_TRY(fv_image_reshape(image, file->height, file->width));
-    FV_TRY(fv_stb_decode(file, 3, &pixels));
+    FV_TRY(load(file, &pixels));
     memcpy(image->pixels, pixels, (size_t)(file->height * file->width * 3));
     fv_free(pixels);
     return FV_OK;

@@ -1,7 +1,7 @@
 /* decode_stb.h - what the decoders that rest on stb_image share.
  *
  * stb_image reads past the end of a file as zeros, leaves memory that a palette or a row does not
- * reach as it was, and differs from Pillow in transparency, palettes and alpha.  So each decoder
+ * reach as it was, and differs from Pillow in palettes and alpha.  So each decoder
  * reads its header itself, checks the size, and hands stb_image a plain header of its own making,
  * followed by the file's own bytes from its picture data on. */
 #ifndef FV_DATA_DECODE_STB_H
@@ -18,13 +18,9 @@ typedef struct fv_stb_file {
     int64_t height, width; /* what the header says */
 } fv_stb_file;
 
-/* Decodes to [height, width, channels], 3 or 4 (RGBA); the caller frees *pixels with fv_free, NULL
- * on error.  The pixels must have passed fv_image_reshape's limit.  Errors: FV_ERR_FORMAT (also when
- * a byte behind the end is asked for), FV_ERR_NOMEM.  Thread-safe. */
-fv_status fv_stb_decode(const fv_stb_file *file, int channels, uint8_t **pixels);
-
-/* The same into an image, which is reshaped: FV_ERR_UNSUPPORTED above FV_IMAGE_MAX_PIXELS. */
-fv_status fv_stb_decode_rgb(const fv_stb_file *file, fv_image *image);
+/* Decodes to an image, which is reshaped.  Errors: FV_ERR_FORMAT (also when a byte behind the end is asked
+ * for), FV_ERR_UNSUPPORTED above FV_IMAGE_MAX_PIXELS, FV_ERR_NOMEM.  Thread-safe. */
+fv_status fv_stb_decode(const fv_stb_file *file, fv_image *image);
 
 /* Integers at p, lowest byte first (le) or highest first (be). */
 static inline uint32_t fv_u16_le(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8; }

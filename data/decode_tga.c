@@ -112,7 +112,7 @@ static fv_status decode(const uint8_t *bytes, size_t n_bytes, fv_image *image) {
                               .n_body = (size_t)n_body,
                               .height = t.height,
                               .width = t.width};
-    FV_TRY(fv_stb_decode_rgb(&file, image));
+    FV_TRY(fv_stb_decode(&file, image));
     if (bytes[17] & 0x10) mirror(image); /* rows run from right to left */
     return FV_OK;
 }

@@ -8,8 +8,8 @@
  * Limits, so that a small file cannot ask for much: FV_IMAGE_MAX_BYTES, FV_IMAGE_MAX_PIXELS, both
  * checked before pixels are allocated; of a JPEG FV_IMAGE_MAX_SCANS and FV_IMAGE_MAX_SCANNED, checked
  * before decoding.  Uncompressed formats whose file is shorter than their size says are refused before
- * anything is allocated.  A decoder needs at most 12 bytes a pixel beside the result (GIF; progressive
- * JPEG 8), and its time is bounded by the pixels, the scans, and the bytes of the file. */
+ * anything is allocated.  Beside the result a decoder needs at most 8 bytes a pixel (progressive JPEG;
+ * PSD 7), and its time is bounded by the pixels, the scans, and the bytes of the file. */
 #ifndef FV_DATA_IMAGE_H
 #define FV_DATA_IMAGE_H
 

@@ -77,7 +77,7 @@ static size_t dispensable(const char *name) {
     static const struct {
         const char *prefix;
         size_t n;
-    } known[] = {{"bmp", 3}, {"gif", 1}, {"pnm_1", 1}, {"pnm_2", 2}, {"pnm_3", 3}};
+    } known[] = {{"bmp", 3}, {"gif", 2}, {"pnm_1", 1}, {"pnm_2", 2}, {"pnm_3", 3}};
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strncmp(name, known[i].prefix, strlen(known[i].prefix)) == 0) return known[i].n;

@@ -106,27 +106,54 @@ def bmp_runs(width, height, index, four=False, jump=True):
     return bytes(out) + b"\0\1"
 
 
-def lzw(index, bits):
-    """Codes of bits + 1 bits only: a clear code comes before the table would need more."""
+def lzw(index, bits, plain=False, keep=False):
+    """plain: literals only, a clear code before the table would need longer codes; keep: a full table is not
+    cleared."""
     clear, size, acc, n, out = 1 << bits, bits + 1, 0, 0, bytearray()
-    codes = []
-    for i, v in enumerate(index):
-        if i % ((1 << bits) - 2 or 1) == 0:
-            codes.append(clear)
-        codes.append(v)
-    codes.append(clear + 1)
-    for code in codes:
+    table, word = {}, b""
+
+    def put(code):
+        nonlocal acc, n
         acc, n = acc | code << n, n + size
         while n >= 8:
             out.append(acc & 255)
             acc, n = acc >> 8, n - 8
+
+    def reset():
+        nonlocal table, size
+        table, size = {bytes([i]): i for i in range(clear)}, bits + 1
+        table["clear"] = table["end"] = -1  # two codes that are no strings
+
+    reset()
+    put(clear)
+    if plain:
+        for i, v in enumerate(index):
+            if i and i % (clear - 2 or 1) == 0:
+                put(clear)
+            put(v)
+    else:
+        for v in index:
+            longer = word + bytes([v])
+            if longer in table:
+                word = longer
+                continue
+            put(table[word])
+            if len(table) < 4096:
+                table[longer] = len(table)
+                size = max(size, (len(table) - 1).bit_length())
+            elif not keep:
+                put(clear)
+                reset()
+            word = bytes([v])
+        put(table[word])
+    put(clear + 1)
     if n:
         out.append(acc)
     blocks = b"".join(bytes([len(out[i:i + 255])]) + out[i:i + 255] for i in range(0, len(out), 255))
     return bytes([bits]) + blocks + b"\0"
 
 
-def gif(width, height, frame, index, palette, local=None, clear=None, interlace=False, back=0, more=b""):
+def gif(width, height, frame, index, palette, local=None, clear=None, interlace=False, back=0, more=b"", **how):
     """frame: left, top, width, height; palette, local: bytes of 2^k entries or None; clear: an index."""
     table = lambda p: (0x80 | (len(p) // 3).bit_length() - 2) if p else 0
     left, top, w, h = frame
@@ -139,7 +166,7 @@ def gif(width, height, frame, index, palette, local=None, clear=None, interlace=
         out += struct.pack("<BBBBHBB", 0x21, 0xF9, 4, 1, 10, clear, 0)
     out += b"," + struct.pack("<HHHHB", left, top, w, h, table(local) | (0x40 if interlace else 0)) + (local or b"")
     bits = max(2, max(index).bit_length())
-    return out + lzw(b"".join(rows), bits) + more + b";"
+    return out + lzw(b"".join(rows), bits, **how) + more + b";"
 
 
 def tga(width, height, kind, bits, data, palette=b"", map_bits=0, first=0, packed=False, corner=0x20, note=b""):

@@ -109,7 +109,7 @@ def bmps(w, h):
 def gifs(w, h):
     table = bytes(v for c in colours(16) for v in c)
     yield "interlaced", gif(w, h, (0, 0, w, h), indices(w, h, 16), table, interlace=True)
-    yield "clear", gif(w, h, (0, 0, w, h), indices(w, h, 16), table, clear=3, back=5)
+    yield "clear", gif(w, h, (0, 0, w, h), indices(w, h, 16), table, clear=3, back=5, plain=True)
     yield "part", gif(w, h, (2, 3, 7, 5), indices(7, 5, 8), table, table[24:], back=5)
     yield "part_clear", gif(w, h, (2, 3, 7, 5), indices(7, 5, 8), table, clear=4)
     yield "no_table", gif(w, h, (0, 0, w, h), indices(w, h, 16), None)

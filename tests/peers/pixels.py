@@ -183,9 +183,13 @@ def gifs(rng, size):
         table = flat(colours(rng, 1 << bits))
         local = flat(colours(rng, 1 << bits)) if k in (2, 3, 6) else None
         clear = rng.randrange(1 << bits) if k in (1, 2, 4, 5) else None
-        yield f"{k}_{bits}", write.gif(w, h, frame, index, table if k != 6 else None, local, clear, k in (0, 5, 7), 1)
+        yield f"{k}_{bits}", write.gif(w, h, frame, index, table if k != 6 else None, local, clear, k in (0, 5, 7), 1, plain=k == 4)
     h, w = size()
     yield "no_table", write.gif(w, h, (0, 0, w, h), posterise(scene(rng, h, w), 256).tobytes(), None)
+    for keep in (False, True):  # noise fills the table of codes
+        h, w = 150, 140
+        yield f"full_{keep}", write.gif(w, h, (0, 0, w, h), bytes(rng.randrange(200) for _ in range(h * w)),
+                                        flat(colours(rng, 256)), keep=keep)
     yield "beyond", write.gif(20, 20, (7, 9, w, h), posterise(scene(rng, h, w), 4).tobytes(), flat(colours(rng, 4)))
     for mode in ("P", "L", "1"):
         h, w = size()
