@@ -25,10 +25,11 @@
 /* Larger files are refused. */
 #define FV_IMAGE_MAX_BYTES ((size_t)512 << 20)
 
-/* Scans of a progressive JPEG: every one passes over all pixels.  Encoders write about ten.  The second
- * limit is on scans times pixels: 48 scans of the largest picture, all 500 of 17 megapixels. */
+/* Scans of a JPEG: each passes over all pixels, whatever its length.  Encoders write about ten if
+ * progressive.  The second limit is on scans times pixels: 12 scans of the largest picture, 100 of 21
+ * megapixels; what is just allowed takes a few seconds. */
 #define FV_IMAGE_MAX_SCANS   500
-#define FV_IMAGE_MAX_SCANNED ((int64_t)1 << 33)
+#define FV_IMAGE_MAX_SCANNED ((int64_t)1 << 31)
 
 /* A zeroed struct is an empty image. */
 typedef struct fv_image {
