@@ -236,7 +236,8 @@ def pnm(kind, width, height, samples, most=255, comment=b""):
     head = b"P%d\n%s%d %d\n" % (kind, comment, width, height)
     if kind in (1, 4):
         if kind == 1:
-            return head + b"\n".join(b"".join(b"%d" % v for v in samples[i:i + 60]) for i in range(0, len(samples), 60)) + b"\n"
+            lines = [samples[i:i + 60] for i in range(0, len(samples), 60)]
+            return head + b"\n".join(b"".join(b"%d" % v for v in line) for line in lines) + b"\n"
         rows = [samples[y * width:y * width + width] for y in range(height)]
         return head + b"".join(pack_bits(row, 1) for row in rows)
     head += b"%d\n" % most

@@ -56,7 +56,8 @@ def main():
     text = done.stdout + done.stderr
     clean = done.returncode in (0, 1) and "Sanitizer" not in text and "runtime error" not in text
     print("\n".join(text.splitlines()[-6:] if clean else text.splitlines()))
-    print(f"{args.count} corrupted images in {seconds:.1f} s, exit {done.returncode}: {'clean' if clean else 'NOT CLEAN'}")
+    verdict = "clean" if clean else "NOT CLEAN"
+    print(f"{args.count} corrupted images in {seconds:.1f} s, exit {done.returncode}: {verdict}")
     return 0 if clean else 2
 
 
