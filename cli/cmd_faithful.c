@@ -147,7 +147,7 @@ static fv_status load_clean(job *j, const fv_sample *sample, view *v, bool *know
 
     *known = false;
     if (!sample->marker || !sample->clean) return FV_OK;
-    FV_TRY(fv_image_load(sample->clean, &image));
+    FV_TRY(fv_preprocess_load(pre, sample->clean, &image));
     fv_status status = fv_transform_eval_image(pre, image, &j->scratch, &v->picture);
     if (status == FV_OK) {
         fv_normalize(pre, &v->picture, v->clean);
@@ -164,7 +164,7 @@ static fv_status load(job *j, int64_t i, view *v, fv_faithful_image *out) {
     fv_image *image = NULL;
     bool has_mask, has_marker;
 
-    FV_TRY(fv_image_load(sample->path, &image));
+    FV_TRY(fv_preprocess_load(pre, sample->path, &image));
     fv_status status = fv_transform_eval_image(pre, image, &j->scratch, &v->picture);
     if (status == FV_OK) {
         fv_normalize(pre, &v->picture, v->pixels);

@@ -44,8 +44,10 @@ static fv_status set_pixels(fv_trainer *t) {
     }
     if (s->interpolation[0]) in->interpolation = s->interpolation;
     if (s->crop_pct > 0.0) in->crop_pct = s->crop_pct;
-    t->preprocess =
-        (fv_preprocess){.img_h = in->height, .img_w = in->width, .crop_pct = in->crop_pct};
+    t->preprocess = (fv_preprocess){.img_h = in->height,
+                                    .img_w = in->width,
+                                    .crop_pct = in->crop_pct,
+                                    .exif_orientation = s->exif_orientation};
     memcpy(t->preprocess.mean, in->mean, sizeof in->mean);
     memcpy(t->preprocess.std, in->std, sizeof in->std);
     FV_TRY(fv_interpolation_parse(in->interpolation, &t->preprocess.interpolation));
