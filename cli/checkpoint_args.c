@@ -4,8 +4,10 @@
 
 static fv_status make_preprocess(const fv_settings *s, const fv_model_input *input,
                                  fv_preprocess *out) {
-    *out =
-        (fv_preprocess){.img_h = input->height, .img_w = input->width, .crop_pct = input->crop_pct};
+    *out = (fv_preprocess){.img_h = input->height,
+                           .img_w = input->width,
+                           .crop_pct = input->crop_pct,
+                           .exif_orientation = s->exif_orientation};
     for (int c = 0; c < 3; c++) {
         out->mean[c] = s->mean.count ? (float)s->mean.v[c] : input->mean[c];
         out->std[c] = s->std.count ? (float)s->std.v[c] : input->std[c];

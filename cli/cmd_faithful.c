@@ -31,6 +31,7 @@ typedef struct job {
     fv_faithful question;
     fv_faithful_table table;
     fv_faithful_log *log;      /* NULL without --out */
+    int claim;                 /* on --out, -1 without */
     fv_randomiser *randomiser; /* NULL: not asked for */
     fv_randomisation_table randomisation;
     int64_t n_bad;
@@ -116,6 +117,7 @@ static fv_status open_log(job *j) {
 
     if (!s->out[0]) return FV_OK;
     FV_TRY(fv_folder_prepare(s->out));
+    FV_TRY(fv_folder_claim(s->out, &j->claim));
     const char *path = fv_arena_printf(&j->arena, "%s/faithful.jsonl", s->out);
     return path ? fv_faithful_log_open(path, &question, s->resume[0] != '\0', &j->log)
                 : FV_ERR_NOMEM;
@@ -145,7 +147,7 @@ static fv_status load_clean(job *j, const fv_sample *sample, view *v, bool *know
 
     *known = false;
     if (!sample->marker || !sample->clean) return FV_OK;
-    FV_TRY(fv_image_load(sample->clean, &image));
+    FV_TRY(fv_preprocess_load(pre, sample->clean, &image));
     fv_status status = fv_transform_eval_image(pre, image, &j->scratch, &v->picture);
     if (status == FV_OK) {
         fv_normalize(pre, &v->picture, v->clean);
@@ -162,7 +164,7 @@ static fv_status load(job *j, int64_t i, view *v, fv_faithful_image *out) {
     fv_image *image = NULL;
     bool has_mask, has_marker;
 
-    FV_TRY(fv_image_load(sample->path, &image));
+    FV_TRY(fv_preprocess_load(pre, sample->path, &image));
     fv_status status = fv_transform_eval_image(pre, image, &j->scratch, &v->picture);
     if (status == FV_OK) {
         fv_normalize(pre, &v->picture, v->pixels);
@@ -274,7 +276,7 @@ static fv_status write_results(job *j) {
 }
 
 static fv_status run(const fv_args *args) {
-    job j = {.settings = &args->settings, .checkpoint = args->positional[0]};
+    job j = {.settings = &args->settings, .checkpoint = args->positional[0], .claim = -1};
 
     fv_interrupt_install();
     fv_status status = prepare(&j);
@@ -289,6 +291,7 @@ static fv_status run(const fv_args *args) {
     fv_resize_scratch_free(&j.scratch);
     fv_checkpoint_args_close(&j.loaded);
     fv_arena_destroy(&j.arena);
+    fv_folder_release(j.claim);
     return status;
 }
 

@@ -53,7 +53,7 @@ fv_status fv_explain_source_load(const fv_explain_source *source, const fv_prepr
                                  float *pixels) {
     fv_image *image = NULL;
 
-    FV_TRY(fv_image_load(source->path[i], &image));
+    FV_TRY(fv_preprocess_load(preprocess, source->path[i], &image));
     const fv_status status = fv_transform_eval_image(preprocess, image, scratch, picture);
     fv_image_destroy(image);
     if (status != FV_OK) return fv_error_context(status, "%s", source->path[i]);

@@ -2,18 +2,9 @@
 
 #include "core/alloc.h"
 #include "core/file.h"
+#include "data/image.h"
 
 #include <string.h>
-#include <strings.h>
-
-static bool is_picture(const char *name) {
-    static const char *const suffixes[] = {".jpg", ".jpeg", ".png"};
-    const char *dot = strrchr(name, '.');
-
-    for (size_t i = 0; dot && dot != name && i < sizeof suffixes / sizeof *suffixes; i++)
-        if (strcasecmp(dot, suffixes[i]) == 0) return true;
-    return false;
-}
 
 /* Paths in a block that doubles; the caller copies it. */
 static fv_status append(const char *path, int64_t *capacity, fv_image_args *list) {
@@ -39,14 +30,14 @@ static fv_status append_folder(const char *folder, int64_t limit, fv_arena *aren
     fv_status status = fv_folder_list(folder, &names);
     for (int64_t i = 0; i < names.count && status == FV_OK; i++) {
         if (limit > 0 && list->count - first == limit) break;
-        if (names.name[i][0] == '.' || !is_picture(names.name[i])) continue;
+        if (names.name[i][0] == '.' || !fv_image_has_suffix(names.name[i])) continue;
         const char *path = fv_arena_printf(arena, "%s%s%s", folder, slash, names.name[i]);
         if (path && fv_folder_exists(path)) continue;
         status = append(path, capacity, list);
     }
     if (status == FV_OK && list->count == first)
         status =
-            FV_FAIL(FV_ERR_NOT_FOUND, "%s: no .jpg, .jpeg or .png files directly in it", folder);
+            FV_FAIL(FV_ERR_NOT_FOUND, "%s: no image files (.jpg, .png ...) directly in it", folder);
     fv_names_free(&names);
     return status;
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -151,6 +152,21 @@ fv_status fv_folder_prepare(const char *path) {
     }
     fv_free(probe);
     return status;
+}
+
+fv_status fv_folder_claim(const char *path, int *claim) {
+    *claim = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*claim < 0) return system_error("open", path);
+    if (flock(*claim, LOCK_EX | LOCK_NB) == 0) return FV_OK;
+    const bool taken = errno == EWOULDBLOCK;
+    fv_folder_release(*claim);
+    *claim = -1;
+    if (!taken) return FV_OK;
+    return FV_FAIL(FV_ERR_IO, "%s is in use by another process that writes there", path);
+}
+
+void fv_folder_release(int claim) {
+    if (claim >= 0) close(claim);
 }
 
 fv_status fv_folder_sync(const char *path) {

@@ -22,6 +22,11 @@ fv_status fv_folder_create(const char *path);
 /* The same, and finds out whether files can be written there: for output that takes long to make. */
 fv_status fv_folder_prepare(const char *path);
 
+/* Keeps other processes from claiming an existing folder until the returned descriptor is released, at the
+ * latest when the process ends: -1 where the file system knows no such locks.  FV_ERR_IO: another has it. */
+fv_status fv_folder_claim(const char *path, int *claim);
+void fv_folder_release(int claim); /* -1 is fine */
+
 /* fsync of a folder, so that names in it survive a power cut. */
 fv_status fv_folder_sync(const char *path);
 

@@ -103,6 +103,7 @@
     REALS(std, 3, "", 1e-6, 1e6, TRAIN | CKPT, "channel deviations (default: the model's)")          \
     STRING(interpolation, "", "bilinear bicubic", TRAIN | CKPT, "evaluation resize (empty: model's)") \
     REAL(crop_pct, 0, 0, 1, TRAIN | CKPT, "evaluation crop fraction (0 = model's)")                  \
+    BOOL(exif_orientation, false, TRAIN | CKPT, "turn JPEGs as their EXIF says (timm: ignored)")     \
     STRING(train_interpolation, "random", "random bilinear bicubic", TRAIN | BENCH,                  \
            "resize in training")                                                                     \
     REALS(scale, 2, "0.08 1.0", 1e-6, 1, TRAIN | BENCH, "random crop: range of the area")            \

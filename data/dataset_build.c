@@ -1,6 +1,7 @@
 /* dataset_build.c - what the layouts share: collecting files, classes and boxes. */
 #include "core/alloc.h"
 #include "data/dataset_list.h"
+#include "data/image.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -123,15 +124,6 @@ fv_status fv_dataset_add(fv_dataset *ds, const char *base, const char *name, int
     return path ? add_path(ds, path, strlen(base), label) : FV_ERR_NOMEM;
 }
 
-static bool has_image_suffix(const char *name) {
-    static const char *const suffixes[] = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"};
-    const char *dot = strrchr(name, '.');
-
-    for (size_t i = 0; dot && i < sizeof suffixes / sizeof *suffixes; i++)
-        if (strcasecmp(dot, suffixes[i]) == 0) return true;
-    return false;
-}
-
 static fv_status add_folder(fv_dataset *ds, const char *folder, size_t base_len, int32_t label,
                             int depth) {
     fv_names names = {0};
@@ -143,7 +135,7 @@ static fv_status add_folder(fv_dataset *ds, const char *folder, size_t base_len,
         const char *path = fv_dataset_path(ds, folder, names.name[i]);
         if (!path)
             status = FV_ERR_NOMEM;
-        else if (has_image_suffix(path) && is_folder(path) != 1)
+        else if (fv_image_has_suffix(path) && is_folder(path) != 1)
             status = add_path(ds, path, base_len, label);
         else if (depth < MAX_DEPTH && is_folder(path) == 1)
             status = add_folder(ds, path, base_len, label, depth + 1);

@@ -31,7 +31,7 @@ void fv_dataset_sort_classes(fv_dataset *dataset, fv_class_order order);
 /* Appends base/name, whose size is asked from the file system.  FV_ERR_NOT_FOUND names the path. */
 fv_status fv_dataset_add(fv_dataset *dataset, const char *base, const char *name, int32_t label);
 
-/* Appends the images below base/name, by suffix (.jpg .jpeg .png .bmp .gif .webp, any case),
+/* Appends the images below base/name, by suffix (fv_image_has_suffix),
  * folders in folders included, in byte order. */
 fv_status fv_dataset_add_folder(fv_dataset *dataset, const char *base, const char *name,
                                 int32_t label);

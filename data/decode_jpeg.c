@@ -56,9 +56,23 @@ static bool harmless(const char *warning, const uint8_t *bytes, size_t n_bytes) 
     return known && last_marker(bytes, n_bytes, 0xD9) > last_marker(bytes, n_bytes, 0xDA);
 }
 
+/* Start-of-scan markers; FF never stands alone in compressed data, so only embedded pictures are
+ * counted beside them. */
+static fv_status check_scans(const uint8_t *bytes, size_t n_bytes, int64_t height, int64_t width) {
+    int64_t scans = 0;
+
+    for (const uint8_t *p = bytes, *end = bytes + n_bytes;
+         (p = memchr(p, 0xFF, (size_t)(end - p))) && p + 1 < end; p++)
+        scans += p[1] == 0xDA;
+    if (scans <= FV_IMAGE_MAX_SCANS && scans <= FV_IMAGE_MAX_SCANNED / (height * width))
+        return FV_OK;
+    return FV_FAIL(FV_ERR_UNSUPPORTED, "JPEG: %lld scans of %lld x %lld pixels", (long long)scans,
+                   (long long)width, (long long)height);
+}
+
 static fv_status decompress(tjhandle handle, const uint8_t *bytes, size_t n_bytes, int pixel_format,
                             const fv_image *image, uint8_t *pixels) {
-    /* The flag bounds the work a crafted progressive file can ask for. */
+    /* The flag is the library's own count of scans. */
     if (tjDecompress2(handle, bytes, (unsigned long)n_bytes, pixels, (int)image->width, 0,
                       (int)image->height, pixel_format, TJFLAG_LIMITSCANS) == 0)
         return FV_OK;
@@ -93,7 +107,8 @@ static fv_status decode(const uint8_t *bytes, size_t n_bytes, fv_image *image) {
     if (!handle) return FV_FAIL(FV_ERR_NOMEM, "JPEG: cannot create a decoder");
     status = read_header(handle, bytes, n_bytes, &height, &width, &colours);
     if (status != FV_OK) goto cleanup;
-    status = fv_image_reshape(image, height, width);
+    status = check_scans(bytes, n_bytes, height, width);
+    if (status == FV_OK) status = fv_image_reshape(image, height, width);
     if (status != FV_OK) goto cleanup;
     if (colours != TJCS_CMYK && colours != TJCS_YCCK) {
         status = decompress(handle, bytes, n_bytes, TJPF_RGB, image, image->pixels);

@@ -93,10 +93,21 @@ static fv_status read_header(png_job *job, int64_t *height, int64_t *width) {
     return FV_OK;
 }
 
-/* Asks for 8-bit RGB whatever the file holds. */
+/* Grey of 16 bits is read as it is: Pillow cuts it at 255. */
+static bool is_grey_16(const png_job *job) {
+    return png_get_color_type(job->png, job->info) == PNG_COLOR_TYPE_GRAY &&
+           png_get_bit_depth(job->png, job->info) == 16;
+}
+
+/* Asks for 8-bit RGB whatever else the file holds. */
 static void request_rgb8(const png_job *job) {
     const int type = png_get_color_type(job->png, job->info);
 
+    png_set_interlace_handling(job->png);
+    if (is_grey_16(job)) {
+        png_read_update_info(job->png, job->info);
+        return;
+    }
     if (png_get_bit_depth(job->png, job->info) == 16) png_set_strip_16(job->png);
     if (type == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(job->png);
     if (!(type & PNG_COLOR_MASK_COLOR)) {
@@ -104,18 +115,26 @@ static void request_rgb8(const png_job *job) {
         png_set_gray_to_rgb(job->png);
     }
     png_set_strip_alpha(job->png);
-    png_set_interlace_handling(job->png);
     png_read_update_info(job->png, job->info);
+}
+
+/* Two bytes a pixel become three in place, from the right. */
+static void cut_grey_16(uint8_t *row, int64_t width) {
+    for (int64_t x = width - 1; x >= 0; x--)
+        memset(row + 3 * x, row[2 * x] ? 255 : row[2 * x + 1], 3);
 }
 
 static fv_status read_pixels(png_job *job, const fv_image *image) {
     if (setjmp(png_jmpbuf(job->png))) return job_failure(job);
     request_rgb8(job);
-    if (png_get_rowbytes(job->png, job->info) != (size_t)image->width * 3)
+    const bool grey_16 = is_grey_16(job);
+    if (png_get_rowbytes(job->png, job->info) != (size_t)image->width * (grey_16 ? 2 : 3))
         return FV_FAIL(FV_ERR_UNSUPPORTED, "PNG: colour type %d",
                        png_get_color_type(job->png, job->info));
     png_read_image(job->png, job->rows);
     png_read_end(job->png, NULL); /* a missing end is a truncated file */
+    if (grey_16)
+        for (int64_t y = 0; y < image->height; y++) cut_grey_16(job->rows[y], image->width);
     return FV_OK;
 }
 

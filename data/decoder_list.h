@@ -1,4 +1,5 @@
-/* decoder_list.h - the image formats that are read: one file decode_<name>.c and one line here. */
+/* decoder_list.h - the image formats that are read: one file decode_<name>.c and one line here.  The first that
+ * recognises a file reads it; tga has no signature and stays last. */
 #ifndef FV_DATA_DECODER_LIST_H
 #define FV_DATA_DECODER_LIST_H
 
@@ -6,7 +7,7 @@
 
 #include <stdbool.h>
 
-#define FV_DECODER_LIST(X) X(jpeg) X(png)
+#define FV_DECODER_LIST(X) X(jpeg) X(png) X(bmp) X(gif) X(pnm) X(psd) X(tga)
 
 typedef struct fv_decoder {
     const char *name;

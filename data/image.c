@@ -5,18 +5,28 @@
 #include "data/decoder_list.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define FV_X(name) &fv_decoder_##name,
 static const fv_decoder *const decoders[] = {FV_DECODER_LIST(FV_X)};
 #undef FV_X
 
-fv_status fv_image_reshape(fv_image *image, int64_t height, int64_t width) {
+#define FV_X(name) " " #name
+static const char read_formats[] = FV_DECODER_LIST(FV_X);
+#undef FV_X
+
+fv_status fv_image_check_size(int64_t height, int64_t width) {
     if (height < 1 || width < 1)
         return FV_FAIL(FV_ERR_SHAPE, "image of %lld x %lld pixels", (long long)width,
                        (long long)height);
     if (height > FV_IMAGE_MAX_PIXELS / width)
         return FV_FAIL(FV_ERR_UNSUPPORTED, "image of %lld x %lld pixels: the limit is %lld in all",
                        (long long)width, (long long)height, (long long)FV_IMAGE_MAX_PIXELS);
+    return FV_OK;
+}
+
+fv_status fv_image_reshape(fv_image *image, int64_t height, int64_t width) {
+    FV_TRY(fv_image_check_size(height, width));
     const size_t n_bytes = (size_t)(height * width) * 3;
     if (n_bytes > image->capacity) {
         uint8_t *pixels = fv_alloc(n_bytes, 1);
@@ -55,12 +65,36 @@ void fv_image_destroy(fv_image *image) {
     fv_free(image);
 }
 
+bool fv_image_has_suffix(const char *name) {
+    /* What is collected but not read (WebP, TIFF) ends in an error that names the file. */
+    static const char *const suffixes[] = {".jpg", ".jpeg", ".jpe",  ".jfif", ".png", ".bmp",
+                                           ".dib", ".gif",  ".ppm",  ".pgm",  ".pbm", ".pnm",
+                                           ".psd", ".tga",  ".webp", ".tif",  ".tiff"};
+    const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name;
+    const char *dot = strrchr(base, '.');
+
+    for (size_t i = 0; dot && dot != base && i < sizeof suffixes / sizeof *suffixes; i++)
+        if (strcasecmp(dot, suffixes[i]) == 0) return true;
+    return false;
+}
+
 /* Formats that are known by their first bytes but not read: the message can say so. */
 static const char *unread_format(const uint8_t *b, size_t n) {
-    if (n >= 6 && memcmp(b, "GIF8", 4) == 0) return "GIF";
-    if (n >= 12 && memcmp(b, "RIFF", 4) == 0 && memcmp(b + 8, "WEBP", 4) == 0) return "WebP";
-    if (n >= 14 && memcmp(b, "BM", 2) == 0) return "BMP";
-    if (n >= 4 && (memcmp(b, "II*\0", 4) == 0 || memcmp(b, "MM\0*", 4) == 0)) return "TIFF";
+    static const struct {
+        const char *name;
+        size_t at, length;
+        const char *bytes;
+    } known[] = {
+        {"WebP", 8, 4, "WEBP"},        {"TIFF", 0, 4, "II*\0"},    {"TIFF", 0, 4, "MM\0*"},
+        {"AVIF", 4, 8, "ftypavif"},    {"HEIF", 4, 7, "ftyphei"},  {"HEIF", 4, 8, "ftypmif1"},
+        {"JPEG 2000", 4, 4, "jP  "},   {"icon", 0, 4, "\0\0\1\0"}, {"PAM", 0, 3, "P7\n"},
+        {"JPEG XL", 0, 2, "\xFF\x0A"},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (n >= known[i].at + known[i].length &&
+            memcmp(b + known[i].at, known[i].bytes, known[i].length) == 0)
+            return known[i].name;
     return NULL;
 }
 
@@ -73,9 +107,12 @@ static fv_status find_decoder(const uint8_t *bytes, size_t n_bytes, const fv_dec
         }
     }
     const char *unread = unread_format(bytes, n_bytes);
-    if (unread) return FV_FAIL(FV_ERR_UNSUPPORTED, "%s image: only JPEG and PNG are read", unread);
-    return FV_FAIL(FV_ERR_FORMAT, "neither a JPEG nor a PNG (%zu bytes, the first is 0x%02x)",
-                   n_bytes, bytes[0]);
+    if (unread)
+        return FV_FAIL(FV_ERR_UNSUPPORTED, "%s image; formats that are read:%s", unread,
+                       read_formats);
+    return FV_FAIL(FV_ERR_FORMAT,
+                   "no image of a known format (%zu bytes, the first is 0x%02x); read are:%s",
+                   n_bytes, bytes[0], read_formats);
 }
 
 fv_status fv_image_decode_into(const uint8_t *bytes, size_t n_bytes, fv_image *image) {

@@ -6,6 +6,7 @@ void fv_loader_memory_free(fv_loader_memory *memory) {
     fv_workspace_free(&memory->workspace);
     fv_buffer_free(&memory->file);
     fv_image_release(&memory->decoded);
+    fv_image_release(&memory->turned);
 }
 
 /* An epoch's number and the copy of a sample in it, as one entry of a key. */
@@ -27,7 +28,8 @@ static fv_status load(const fv_loader_config *c, uint32_t step, int64_t index, f
     const char *path = c->dataset->samples[index].path;
 
     FV_TRY(fv_buffer_read(&m->file, path, FV_IMAGE_MAX_BYTES));
-    fv_status status = fv_image_decode_into(m->file.bytes, m->file.size, &m->decoded);
+    fv_status status =
+        fv_preprocess_decode(c->preprocess, m->file.bytes, m->file.size, &m->turned, &m->decoded);
     if (status == FV_OK) status = transform(c, step, index, m, pixels);
     return status == FV_OK ? FV_OK : fv_error_context(status, "%s", path);
 }

@@ -11,7 +11,7 @@
 typedef struct fv_loader_memory {
     fv_workspace workspace;
     fv_buffer file;
-    fv_image decoded;
+    fv_image decoded, turned;
 } fv_loader_memory;
 void fv_loader_memory_free(fv_loader_memory *memory);
 

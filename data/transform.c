@@ -1,5 +1,8 @@
 #include "data/transform.h"
 
+#include "core/alloc.h"
+#include "core/file.h"
+#include "data/exif.h"
 #include "data/transform_list.h"
 
 #include <math.h>
@@ -43,6 +46,36 @@ fv_status fv_preprocess_check(const fv_preprocess *pre) {
             return FV_FAIL(FV_ERR_CONFIG, "mean %g or std %g of channel %d", (double)pre->mean[c],
                            (double)pre->std[c], c);
     return FV_OK;
+}
+
+fv_status fv_preprocess_decode(const fv_preprocess *pre, const uint8_t *bytes, size_t n_bytes,
+                               fv_image *scratch, fv_image *image) {
+    FV_TRY(fv_image_decode_into(bytes, n_bytes, image));
+    if (!pre->exif_orientation) return FV_OK;
+    return fv_image_orient(image, fv_exif_orientation(bytes, n_bytes), scratch);
+}
+
+fv_status fv_preprocess_load(const fv_preprocess *pre, const char *path, fv_image **out) {
+    uint8_t *bytes = NULL;
+    size_t n_bytes = 0;
+    fv_image scratch = {0}, *image = NULL;
+
+    *out = NULL;
+    fv_status status = fv_file_read(path, FV_IMAGE_MAX_BYTES, &bytes, &n_bytes);
+    if (status != FV_OK) goto cleanup;
+    image = fv_calloc(1, sizeof *image);
+    status = image ? fv_preprocess_decode(pre, bytes, n_bytes, &scratch, image) : FV_ERR_NOMEM;
+    if (status != FV_OK) {
+        status = fv_error_context(status, "%s", path);
+        goto cleanup;
+    }
+    *out = image;
+    image = NULL;
+cleanup:
+    fv_image_destroy(image);
+    fv_image_release(&scratch);
+    fv_free(bytes);
+    return status;
 }
 
 fv_status fv_augment_check(const fv_augment *augment) {

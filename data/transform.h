@@ -16,6 +16,7 @@ typedef struct fv_preprocess {
     float mean[3], std[3];          /* of pixels in 0..1 */
     fv_interpolation interpolation; /* bicubic or bilinear */
     double crop_pct;                /* in (0, 1]: centre crop / resized shorter side */
+    bool exif_orientation;          /* turn JPEGs as exif.h says; timm and torchvision do not */
 } fv_preprocess;
 
 /* What random erasing fills with, in units of normalised pixels. */
@@ -46,6 +47,12 @@ fv_status fv_erase_mode_parse(const char *name, fv_erase_mode *out);
 /* FV_ERR_CONFIG with the offending value. */
 fv_status fv_preprocess_check(const fv_preprocess *pre);
 fv_status fv_augment_check(const fv_augment *augment);
+
+/* Decodes, or reads and decodes, an image as pre asks for: fv_image_decode_into and fv_image_load, and the
+ * turn of exif_orientation.  scratch is as in fv_image_orient.  Their errors. */
+fv_status fv_preprocess_decode(const fv_preprocess *pre, const uint8_t *bytes, size_t n_bytes,
+                               fv_image *scratch, fv_image *image);
+fv_status fv_preprocess_load(const fv_preprocess *pre, const char *path, fv_image **out);
 
 /* Reused memory of one thread; a zeroed struct is ready. */
 typedef struct fv_workspace {

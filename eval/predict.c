@@ -28,7 +28,7 @@ fv_status fv_predict_file(fv_tape *tape, const fv_model *model, const fv_preproc
                        "images of %lld x %lld pixels for the model %s of %lld x %lld",
                        (long long)preprocess->img_h, (long long)preprocess->img_w, model->name,
                        (long long)model->input.height, (long long)model->input.width);
-    fv_status status = fv_image_load(path, &image);
+    fv_status status = fv_preprocess_load(preprocess, path, &image);
     if (status != FV_OK) goto cleanup;
     pixels = fv_alloc((size_t)(preprocess->img_h * preprocess->img_w), 3 * sizeof *pixels);
     if (!pixels) {

@@ -12,7 +12,7 @@ typedef struct fv_prediction {
 
 /* Runs an image file through the evaluation transform and the model; logits has room for
  * model->num_classes.  One image is one pass, so that its logits depend on the image alone.  bf16:
- * as in evaluate.h.  Errors: fv_image_load's with the path, FV_ERR_CONFIG, FV_ERR_NOMEM. */
+ * as in evaluate.h.  Errors: fv_preprocess_load's with the path, FV_ERR_CONFIG, FV_ERR_NOMEM. */
 fv_status fv_predict_file(fv_tape *tape, const fv_model *model, const fv_preprocess *preprocess,
                           bool bf16, const char *path, float *logits);
 

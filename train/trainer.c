@@ -44,8 +44,10 @@ static fv_status set_pixels(fv_trainer *t) {
     }
     if (s->interpolation[0]) in->interpolation = s->interpolation;
     if (s->crop_pct > 0.0) in->crop_pct = s->crop_pct;
-    t->preprocess =
-        (fv_preprocess){.img_h = in->height, .img_w = in->width, .crop_pct = in->crop_pct};
+    t->preprocess = (fv_preprocess){.img_h = in->height,
+                                    .img_w = in->width,
+                                    .crop_pct = in->crop_pct,
+                                    .exif_orientation = s->exif_orientation};
     memcpy(t->preprocess.mean, in->mean, sizeof in->mean);
     memcpy(t->preprocess.std, in->std, sizeof in->std);
     FV_TRY(fv_interpolation_parse(in->interpolation, &t->preprocess.interpolation));
@@ -229,9 +231,9 @@ static fv_status create(fv_trainer *t) {
     FV_TRY(build_loaders(t));
     set_schedule(t);
     FV_TRY(fv_trainer_freeze(t));
+    FV_TRY(fv_trainer_claim_run(t));
     if (t->resumed.folder) FV_TRY(fv_trainer_load(t));
     if (!fv_trainer_finished(t)) t->state.final.exists = false; /* goes on as if never stopped */
-    FV_TRY(fv_folder_create(t->out));
     FV_TRY(fv_trainer_write_info(t));
     if (t->resumed.folder) FV_TRY(fv_trainer_settle(t));
     const fv_run_state *s = &t->state;
@@ -254,7 +256,7 @@ fv_status fv_trainer_create(const fv_settings *settings, const fv_report *report
     t->settings = settings;
     t->report = report;
     t->log = (fv_run_log){.summary = -1, .log = -1};
-    t->saved_step = -1;
+    t->saved_step = t->claim = -1;
     const fv_status status = create(t);
     if (status != FV_OK) {
         fv_trainer_destroy(t);
@@ -279,6 +281,7 @@ void fv_trainer_destroy(fv_trainer *t) {
     fv_free(t->repeat);
     fv_free(t->targets);
     fv_arena_destroy(&t->arena);
+    fv_folder_release(t->claim);
     fv_free(t);
 }
 

@@ -22,6 +22,7 @@ struct fv_trainer {
     fv_train_result result;
 
     const char *out;             /* run folder */
+    int claim;                   /* on it, -1: not yet */
     fv_checkpoint_files resumed; /* folder NULL: a fresh run */
     fv_value *frozen;            /* the settings that results depend on */
 
@@ -73,6 +74,8 @@ void fv_trainer_set_targets(fv_trainer *t, const fv_batch *batch, fv_stepper_pas
 /* trainer_resume.c */
 /* Decides where the run lives and whether it goes on: sets out and resumed. */
 fv_status fv_trainer_find_run(fv_trainer *t);
+/* Makes the run folder and claims it, unless find_run did. */
+fv_status fv_trainer_claim_run(fv_trainer *t);
 /* The settings that results depend on, as a map. */
 fv_status fv_trainer_freeze(fv_trainer *t);
 /* Loads state, weights and optimiser; refuses settings that differ. */

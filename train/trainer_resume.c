@@ -56,6 +56,12 @@ static bool same_folder(const char *a, const char *b) {
     return same;
 }
 
+/* What lies in the folder is looked at by one process at a time. */
+static fv_status claim_existing(fv_trainer *t) {
+    if (t->claim >= 0 || !fv_folder_exists(t->out)) return FV_OK;
+    return fv_folder_claim(t->out, &t->claim);
+}
+
 /* --resume FOLDER: the run that holds it goes on there, or in another --out. */
 static fv_status find_named(fv_trainer *t) {
     const char *wanted = t->settings->resume;
@@ -66,6 +72,7 @@ static fv_status find_named(fv_trainer *t) {
     if (!t->out[0] && !run)
         return FV_FAIL(FV_ERR_CONFIG, "--resume %s is not inside a run folder: add --out", wanted);
     if (!t->out[0]) t->out = run;
+    FV_TRY(claim_existing(t));
     if (!run || !same_folder(run, t->out)) return refuse_run(t);
     FV_TRY(fv_checkpoint_recover(t->out));
     return fv_checkpoint_resolve(wanted, &t->arena, &t->resumed);
@@ -75,6 +82,7 @@ static fv_status find_automatic(fv_trainer *t) {
     fv_checkpoint_list list = {0};
 
     if (!fv_folder_exists(t->out)) return FV_OK;
+    FV_TRY(claim_existing(t));
     FV_TRY(fv_checkpoint_recover(t->out));
     FV_TRY(fv_checkpoint_list_run(t->out, &t->arena, &list));
     return list.count ? fv_checkpoint_resolve(t->out, &t->arena, &t->resumed) : FV_OK;
@@ -103,9 +111,19 @@ fv_status fv_trainer_find_run(fv_trainer *t) {
     if (!t->out[0] && (!s->resume[0] || automatic))
         return FV_FAIL(FV_ERR_CONFIG, "%s needs --out, the run folder",
                        automatic ? "--resume auto" : "train");
-    if (!s->resume[0]) return refuse_run(t);
+    if (!s->resume[0]) {
+        FV_TRY(claim_existing(t));
+        return refuse_run(t);
+    }
     FV_TRY(automatic ? find_automatic(t) : find_named(t));
     return check_header(t);
+}
+
+fv_status fv_trainer_claim_run(fv_trainer *t) {
+    if (t->claim >= 0) return FV_OK;
+    FV_TRY(fv_folder_create(t->out));
+    FV_TRY(fv_folder_claim(t->out, &t->claim));
+    return refuse_run(t); /* that another process has made since */
 }
 
 /* ---- settings that results depend on ---- */
@@ -217,7 +235,6 @@ static fv_status bring_logs(fv_trainer *t) {
 
     if (run && same_folder(run, t->out)) return FV_OK;
     s->final.exists = false;
-    FV_TRY(fv_folder_create(t->out));
     FV_TRY(bring_file(t, run, FV_RUN_SUMMARY, &s->summary_bytes, &t->arena));
     return bring_file(t, run, FV_RUN_LOG, &s->log_bytes, &t->arena);
 }

@@ -4,10 +4,13 @@
 #include "core/alloc.h"
 #include "core/file.h"
 #include "core/safetensors.h"
+#include "data/exif.h"
 #include "data/synth.h"
 #include "eval/evaluate.h"
 #include "models/weights.h"
+#include "tests/golden/images_generated.h"
 #include "tests/support/generator.h"
+#include "tests/support/picture.h"
 
 #include <criterion/criterion.h>
 
@@ -301,4 +304,82 @@ Test(cli_eval, predict_names_bad_images) {
           "text.png");
     fails(cli_run("predict %s %s", cli_path("model"), cli_write("zero.jpg", "", 0)), 1, "zero.jpg");
     fails(cli_run("predict %s %s --topk 0", cli_path("model"), image_of("disc")), 2, "--topk");
+}
+
+/* ---- formats and orientation ---- */
+
+/* "<set>/validation/disc/a.jpg", a picture stored on its side with a tag that says so, and of the other set the
+ * same as it is to be shown, a.png. */
+static void write_turned(void) {
+    static const uint8_t app1[] = {0xFF, 0xE1, 0, 34, 'E', 'x', 'i', 'f', 0,    0, 'I', 'I',
+                                   42,   0,    8, 0,  0,   0,   1,   0,   0x12, 1, 3,   0,
+                                   1,    0,    0, 0,  6,   0,   0,   0,   0,    0, 0,   0};
+    fv_image *stored = test_pattern(30, 45), *decoded, scratch = {0};
+    uint8_t *jpeg, file[8192];
+    size_t n;
+
+    cr_assert_eq(fv_image_encode_jpeg(stored, 90, &jpeg, &n), FV_OK);
+    cr_assert(n + sizeof app1 <= sizeof file);
+    memcpy(file, jpeg, 2);
+    memcpy(file + 2, app1, sizeof app1);
+    memcpy(file + 2 + sizeof app1, jpeg + 2, n - 2);
+    cr_assert_eq(fv_image_decode(jpeg, n, &decoded), FV_OK);
+    cr_assert_eq(fv_image_orient(decoded, 6, &scratch), FV_OK);
+    test_write(cli_path("stored/validation/disc/a.jpg"), file, n + sizeof app1);
+    test_write(cli_path("stored/validation/square/.keep"), "", 0);
+    test_write(cli_path("stored/validation/triangle/.keep"), "", 0);
+    test_write(cli_path("shown/validation/disc/.keep"), "", 0);
+    test_write(cli_path("shown/validation/square/.keep"), "", 0);
+    test_write(cli_path("shown/validation/triangle/.keep"), "", 0);
+    cr_assert_eq(fv_image_save_png(decoded, cli_path("shown/validation/disc/a.png")), FV_OK);
+    fv_free(jpeg);
+    fv_image_destroy(stored);
+    fv_image_destroy(decoded);
+    fv_image_release(&scratch);
+}
+
+static double loss_of(const char *set, const char *more) {
+    cr_assert_eq(cli_run("eval %s --data-dir %s --json %s", cli_path("model"), cli_path(set), more),
+                 0, "%s", cli_err);
+    return number(cli_json(), "loss");
+}
+
+static double best_of(const char *image, const char *more) {
+    cr_assert_eq(cli_run("predict %s %s --json %s", cli_path("model"), cli_path(image), more), 0,
+                 "%s", cli_err);
+    return number(fv_value_find(cli_json()->first, "top")->first, "probability");
+}
+
+Test(cli_eval, exif_orientation_is_applied_on_request_only) {
+    write_turned();
+    const double loss = loss_of("shown", ""), best = best_of("shown/validation/disc/a.png", "");
+    cr_expect_neq(loss_of("stored", ""), loss);
+    cr_expect_eq(loss_of("stored", "--exif-orientation"), loss);
+    cr_expect_neq(best_of("stored/validation/disc/a.jpg", ""), best);
+    cr_expect_eq(best_of("stored/validation/disc/a.jpg", "--exif-orientation"), best);
+}
+
+/* Files of every format below names of other formats: content decides. */
+Test(cli_eval, a_folder_of_every_format) {
+    static const char *const kinds[] = {"jpeg_420", "png_rgb8", "bmp_24",   "gif_part",
+                                        "pnm_6",    "psd_rgb",  "tga_rgb16"};
+    static const char *const suffixes[] = {"png", "jpg", "gif", "tga", "bmp", "JPEG", "ppm"};
+    int written = 0;
+
+    for (size_t i = 0; i < sizeof generated_files / sizeof *generated_files; i++)
+        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+            char name[64];
+            if (strcmp(generated_files[i].name, kinds[k]) != 0) continue;
+            snprintf(name, sizeof name, "mixed/%s.%s", kinds[k], suffixes[k]);
+            test_write(cli_path(name), generated_files[i].bytes, generated_files[i].n_bytes);
+            written++;
+        }
+    cr_assert_eq(written, 7);
+    test_write(cli_path("mixed/readme.txt"), "no image", 8);
+    cr_assert_eq(cli_run("predict %s %s --json", cli_path("model"), cli_path("mixed")), 0, "%s",
+                 cli_err);
+    cr_expect_eq(cli_json()->count, 7);
+    test_write(cli_path("mixed/z.webp"), "RIFF\0\0\0\0WEBPVP8 ", 16);
+    fails(cli_run("predict %s %s", cli_path("model"), cli_path("mixed/z.webp")), 1,
+          "z.webp: WebP image; formats that are read: jpeg png bmp gif pnm psd tga");
 }

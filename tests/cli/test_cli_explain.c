@@ -196,7 +196,7 @@ Test(cli_test_cli_explain, missing_and_bad_files_are_1) {
                   cli_path("maps")),
           1, "none.png: no such image");
     fails(cli_run("explain %s %s --out %s", cli_path("model"), cli_path("model"), cli_path("maps")),
-          1, "no .jpg, .jpeg or .png files");
+          1, "no image files");
     fails(cli_run("explain %s %s --out %s", cli_path("model"), cli_path("b/notes.txt"),
                   cli_path("maps")),
           1, "notes.txt: ");

@@ -106,6 +106,12 @@ Test(cli_test_cli_faithful, resume_goes_on) {
              "--methods lrp,edge --metrics sparsity --out %s --resume auto", cli_path("scores"));
     cr_expect_eq(score(command), 2);
     cr_expect_not_null(strstr(cli_err, "another question"), "%s", cli_err);
+
+    int claim;
+    cr_assert_eq(fv_folder_claim(cli_path("scores"), &claim), FV_OK);
+    cr_expect_eq(score(command), 1);
+    cr_expect_not_null(strstr(cli_err, "in use by another process"), "%s", cli_err);
+    fv_folder_release(claim);
 }
 
 Test(cli_test_cli_faithful, randomisation_has_a_row_per_stage) {

@@ -144,6 +144,23 @@ Test(cli_train, exit_codes) {
     cr_assert(cli_one_error("lr was 0.002 and is 0.001"), "%s", cli_err);
 }
 
+Test(cli_train, two_runs_in_one_folder) {
+    int claim;
+
+    cr_assert_eq(train("run", "--max-steps 1"), 0, "%s", cli_err);
+    cr_assert_eq(fv_folder_claim(cli_path("run"), &claim), FV_OK, "a run ends its claim");
+    cr_assert_eq(train("run", "--resume auto"), 1);
+    cr_assert(cli_one_error("in use by another process"), "%s", cli_err);
+    fv_folder_release(claim);
+    cr_assert_eq(train("run", "--resume auto --max-steps 2"), 0, "%s", cli_err);
+
+    cr_assert_eq(fv_folder_create(cli_path("empty")), FV_OK);
+    cr_assert_eq(fv_folder_claim(cli_path("empty"), &claim), FV_OK);
+    cr_assert_eq(train("empty", "--max-steps 1"), 1);
+    cr_assert(cli_one_error("in use by another process"), "%s", cli_err);
+    fv_folder_release(claim);
+}
+
 Test(cli_train, bench) {
     cr_assert_eq(cli_run("bench train --model mini_vit --batch-size 4 --precision f32 --warmup 1 "
                          "--steps 2 --json"),

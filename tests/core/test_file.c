@@ -112,6 +112,20 @@ Test(core_file, remove_does_not_follow_links) {
     cr_assert(fv_file_exists(in_root("kept/file")));
 }
 
+Test(core_file, one_claims_a_folder) {
+    int first, second;
+
+    cr_assert_eq(fv_folder_claim(root, &first), FV_OK);
+    cr_assert_eq(fv_folder_claim(root, &second), FV_ERR_IO);
+    cr_assert_eq(second, -1);
+    cr_assert_not_null(strstr(fv_error_message(), root));
+    fv_folder_release(second);
+    fv_folder_release(first);
+    cr_assert_eq(fv_folder_claim(root, &second), FV_OK);
+    fv_folder_release(second);
+    cr_assert_eq(fv_folder_claim(in_root("absent"), &first), FV_ERR_NOT_FOUND);
+}
+
 Test(core_file, every_allocation_may_fail) {
     for (uint64_t n = 1;; n++) {
         fv_names names = {0};

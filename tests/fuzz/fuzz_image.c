@@ -1,3 +1,4 @@
+#include "data/exif.h"
 #include "data/image.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -9,6 +10,8 @@ void fuzz_image(const uint8_t *bytes, size_t n_bytes) {
     fv_image_header header;
     fv_image *image = NULL, *again = NULL;
 
+    const int orientation = fv_exif_orientation(bytes, n_bytes);
+    FUZZ_REQUIRE(orientation >= 1 && orientation <= 8);
     const fv_status probed = fv_image_probe(bytes, n_bytes, &header);
     if (probed == FV_OK) {
         FUZZ_REQUIRE(header.format && header.height > 0 && header.width > 0);
@@ -25,6 +28,7 @@ void fuzz_image(const uint8_t *bytes, size_t n_bytes) {
     FUZZ_REQUIRE(fv_image_decode(bytes, n_bytes, &again) == FV_OK);
     FUZZ_REQUIRE(memcmp(image->pixels, again->pixels, (size_t)(image->height * image->width * 3)) ==
                  0);
+    FUZZ_REQUIRE(fv_image_orient(image, orientation, again) == FV_OK);
     fv_image_destroy(image);
     fv_image_destroy(again);
 }

@@ -12,7 +12,7 @@
 /* name, what its bytes are */
 #define FV_FUZZ_LIST(X)                                                                      \
     X(boxes, "boxes.csv of an image folder")                                                 \
-    X(image, "a JPEG or PNG")                                                                \
+    X(image, "a JPEG, PNG, BMP, GIF, PNM, PSD or TGA")                                       \
     X(json, "a JSON text")                                                                   \
     X(option, "16 command bits, a key, a line feed, a value, as in --set key=value")         \
     X(safetensors, "a safetensors file")                                                     \

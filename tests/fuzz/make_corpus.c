@@ -181,8 +181,8 @@ static int put_safetensors(const char *name, size_t length, const char *header, 
     return put("safetensors", name, bytes, 8 + n + n_data);
 }
 
-/* The pictures of the decoding tests, and of the first JPEG and PNG: cut short, and with a changed
- * size in the header. */
+/* The pictures of the decoding tests, and of the first JPEG and PNG: cut short, with a changed
+ * size in the header, and with an orientation. */
 static int put_images(void) {
     int failed = 0;
 
@@ -200,6 +200,15 @@ static int put_images(void) {
         "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\x7f\xff\xff\xff\x7f\xff\xff\xff\x08\2\0\0\0";
     failed += put("image", "png_header_only", wide, sizeof wide - 1);
     failed += put("image", "gif", "GIF89a\1\0\1\0", 10);
+    static const uint8_t turned[] = {0xFF, 0xD8, 0xFF, 0xE1, 0, 34, 'E', 'x', 'i', 'f',  0, 0, 'I',
+                                     'I',  42,   0,    8,    0, 0,  0,   1,   0,   0x12, 1, 3, 0,
+                                     1,    0,    0,    0,    6, 0,  0,   0,   0,   0,    0, 0};
+    const size_t n = generated_files[0].n_bytes - 2;
+    uint8_t exif[8192];
+    if (sizeof turned + n > sizeof exif) return failed + 1;
+    memcpy(exif, turned, sizeof turned);
+    memcpy(exif + sizeof turned, generated_files[0].bytes + 2, n);
+    failed += put("image", "jpeg_exif", exif, sizeof turned + n);
     return failed;
 }
 

@@ -6,9 +6,10 @@ Made with Pillow 9.4.0 on libjpeg-turbo 2.1.5:  python3 images_generated.py > im
 import io
 import struct
 import sys
-import zlib
 
 from PIL import Image
+
+from image_files import bmp, bmp_runs, gif, pack_bits, png, pnm, psd, tga
 
 
 def pattern(height, width):
@@ -28,36 +29,6 @@ def fnv(data):
     for b in data:
         h = ((h ^ b) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
     return h
-
-
-def chunk(kind, data):
-    body = kind + data
-    return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
-
-ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
-
-
-def png(width, height, depth, kind, sample, extra=(), interlace=0):
-    """sample(x, y) gives the channels' values; every kind of PNG there is, unlike Pillow's writer."""
-    raw = bytearray()
-    passes = ADAM7 if interlace else [(0, 0, 1, 1)]
-    for x0, y0, dx, dy in passes:
-        xs, ys = range(x0, width, dx), range(y0, height, dy)
-        if not xs or not ys:
-            continue
-        for y in ys:
-            bits, n = 0, 0
-            for x in xs:
-                for v in sample(x, y):
-                    bits, n = (bits << depth) | v, n + depth
-            pad = -n % 8
-            raw += b"\0" + (bits << pad).to_bytes((n + pad) // 8, "big")
-    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, interlace)
-    out = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
-    for name, data in extra:
-        out += chunk(name, data)
-    return out + chunk(b"IDAT", zlib.compress(bytes(raw), 9)) + chunk(b"IEND", b"")
 
 
 def jpeg(image, **options):
@@ -83,8 +54,7 @@ def files():
     yield "png_grey2", png(w, h, 2, 0, lambda x, y: [(x + y) & 3]), None
     yield "png_grey4", png(w, h, 4, 0, lambda x, y: [(x + 3 * y) & 15]), None
     yield "png_grey8", png(w, h, 8, 0, lambda x, y: [v(x, y)], gamma), None
-    high = bytes(v(x, y) for y in range(h) for x in range(w) for _ in range(3))
-    yield "png_grey16", png(w, h, 16, 0, lambda x, y: [v(x, y) << 8 | 200]), high
+    yield "png_grey16", png(w, h, 16, 0, lambda x, y: [v(x, y) + (y > 4) * 200]), None  # cut at 255
     yield "png_rgb8", png(w, h, 8, 2, lambda x, y: [v(x, y, c) for c in range(3)], gamma), None
     yield "png_rgb16", png(w, h, 16, 2, lambda x, y: [v(x, y, c) << 8 | 255 for c in range(3)]), None
     yield "png_palette4", png(w, h, 4, 3, lambda x, y: [(x + y) & 15], [(b"PLTE", palette)]), None
@@ -96,6 +66,88 @@ def files():
                                [(b"tRNS", struct.pack(">HHH", 0, 83, 166))]), None
     yield "png_interlaced", png(w, h, 8, 2, lambda x, y: [v(x, y, c) for c in range(3)],
                                 interlace=1), None
+    yield from (("bmp_" + name, data, None) for name, data in bmps(w, h))
+    yield from (("gif_" + name, data, None) for name, data in gifs(w, h))
+    yield from (("pnm_" + name, data, None) for name, data in pnms(w, h))
+    yield from (("psd_" + name, data, None) for name, data in psds(w, h))
+    yield from (("tga_" + name, data, None) for name, data in tgas(w, h))
+
+
+def samples(w, h, n=1, step=0):
+    """Bytes [h, w, n]; with a step in long runs."""
+    fill = lambda x, y, c: (x // 5 * step + y + c) if step else (x * 19 + y * 7 + c * 83)
+    return bytes(fill(x, y, c) & 255 for y in range(h) for x in range(w) for c in range(n))
+
+
+def colours(n):
+    return [((i * 37 + 9) & 255, (i * 91 + 5) & 255, (i * 151) & 255) for i in range(n)]
+
+
+def indices(w, h, n):
+    return bytes((x + x * y) % n for y in range(h) for x in range(w))
+
+
+def packed_rows(w, h, bits):
+    index = indices(w, h, 1 << bits)
+    return b"".join(pack_bits(index[y * w:y * w + w], bits) for y in range(h))
+
+
+def bmps(w, h):
+    yield "1", bmp(w, h, 1, packed_rows(w, h, 1), colours(2))
+    yield "4_os2", bmp(w, h, 4, packed_rows(w, h, 4), colours(16), 12)
+    yield "8_few", bmp(w, h, 8, indices(w, h, 20), colours(20), 40, True)
+    yield "16", bmp(w, h, 16, samples(w, h, 2))
+    yield "16_masks", bmp(w, h, 16, samples(w, h, 2), (), 40, False, (0xF800, 0x7E0, 0x1F))
+    yield "24", bmp(w, h, 24, samples(w, h, 3))
+    yield "32_masks", bmp(w, h, 32, samples(w, h, 4), (), 108, False, (0xFF, 0xFF00, 0xFF0000, 0xFF000000))
+    runs = bmp_runs(w, h, bytes(v % 16 for v in samples(w, h, 1, 3)), False, False)
+    yield "runs8", bmp(w, h, 8, runs, colours(16), runs=8)
+    runs = bmp_runs(w, h, indices(w, h, 5), True, False)
+    yield "runs4", bmp(w, h, 4, runs, colours(16), runs=4)
+
+
+def gifs(w, h):
+    table = bytes(v for c in colours(16) for v in c)
+    yield "interlaced", gif(w, h, (0, 0, w, h), indices(w, h, 16), table, interlace=True)
+    yield "clear", gif(w, h, (0, 0, w, h), indices(w, h, 16), table, clear=3, back=5, plain=True)
+    yield "part", gif(w, h, (2, 3, 7, 5), indices(7, 5, 8), table, table[24:], back=5)
+    yield "part_clear", gif(w, h, (2, 3, 7, 5), indices(7, 5, 8), table, clear=4)
+    yield "no_table", gif(w, h, (0, 0, w, h), indices(w, h, 16), None)
+    yield "beyond", gif(4, 4, (2, 3, w, h), indices(w, h, 16), table)
+
+
+def pnms(w, h):
+    yield "1", pnm(1, w, h, list(indices(w, h, 2)), comment=b"# a comment\n")
+    yield "2", pnm(2, w, h, list(indices(w, h, 16)), 15)
+    yield "3", pnm(3, w, h, list(samples(w, h, 3)))
+    yield "4", pnm(4, w, h, list(indices(w, h, 2)))
+    yield "5", pnm(5, w, h, list(samples(w, h)))
+    yield "5_wide", pnm(5, w, h, [3 * v for v in samples(w, h)], 65535)
+    yield "6", pnm(6, w, h, list(samples(w, h, 3)), comment=b"# a comment\n")
+    yield "6_1023", pnm(6, w, h, [4 * v for v in samples(w, h, 3)], 1023)
+
+
+def psds(w, h):
+    planes = [samples(w, h, 3)[c::3] for c in range(3)]
+    runs = [samples(w, h, 3, 3)[c::3] for c in range(3)]
+    yield "rgb", psd(w, h, 3, planes)
+    yield "alpha", psd(w, h, 3, planes + [samples(w, h)])
+    yield "packed_alpha", psd(w, h, 3, runs + [samples(w, h)], True)
+    yield "grey", psd(w, h, 1, planes[:1])
+    yield "indexed", psd(w, h, 2, planes[:1], False, bytes(i * 7 & 255 for i in range(768)))
+
+
+def tgas(w, h):
+    table = bytes(v for c in colours(100) for v in c)
+    index = indices(w, h, 90)
+    yield "grey", tga(w, h, 3, 8, samples(w, h))
+    yield "rgb_up", tga(w, h, 2, 24, samples(w, h, 3), corner=0, note=b"a note")
+    yield "rgb_left", tga(w, h, 2, 24, samples(w, h, 3), corner=0x30)
+    yield "rgb16", tga(w, h, 2, 16, samples(w, h, 2))
+    yield "alpha_packed", tga(w, h, 2, 32, samples(w, h, 4, 9), packed=True)
+    yield "map", tga(w, h, 1, 8, bytes(v + 10 for v in index), table, 24, 10)
+    yield "map_packed", tga(w, h, 1, 8, samples(w, h, 1, 2).translate(bytes(i % 90 for i in range(256))), table, 24,
+                            packed=True, corner=0)
 
 
 RESIZES = [  # height, width, crop (top, left, height, width) or None, new height, new width

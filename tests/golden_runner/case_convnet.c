@@ -2,15 +2,13 @@
 #include "tests/golden_runner/case_class_sensitivity.h"
 #include "tests/golden_runner/case_saliency_gradients.h"
 #include "tests/golden_runner/case_saliency_normgrad.h"
-#include "tests/golden_runner/convnet.h"
+#include "tests/golden_runner/convnet_model.h"
 
 static void run(golden *g) {
-    convnet net;
     saliency_model m;
 
-    if (convnet_open(g, &net)) convnet_check_lrp(&net);
-    convnet_close(&net);
     if (saliency_model_open_convnet(g, &m)) {
+        convnet_check_lrp(&m);
         gradients_convnet_cases(&m);
         normgrad_convnet_cases(&m);
         class_sensitivity_convnet_cases(&m);

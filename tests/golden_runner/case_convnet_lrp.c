@@ -1,5 +1,5 @@
 /* convnet.safetensors: values, gradients, and relevance at every node by every composite. */
-#include "tests/golden_runner/convnet.h"
+#include "tests/golden_runner/convnet_model.h"
 #include "tests/golden_runner/saliency_case.h"
 
 #include <string.h>
@@ -33,12 +33,13 @@ static const lrp_case lrp_cases[] = {
 };
 
 /* The share of the sum that comes through conv3 is that of its output. */
-static const fv_var *node(convnet *net, const char *name) {
+static const fv_var *node(const saliency_model *net, const char *name) {
     return saliency_tap(net->g, net->tape, strcmp(name, "add.main") == 0 ? "conv3" : name);
 }
 
 /* Stored tensors called prefix.<node>. */
-static void check_nodes(convnet *net, const char *prefix, saliency_what what, double tolerance) {
+static void check_nodes(const saliency_model *net, const char *prefix, saliency_what what,
+                        double tolerance) {
     static const char *const all[] = {"input", "conv1", "bn1",    "relu1", "pool1", "conv2",
                                       "bn2",   "relu2", "conv3",  "add",   "relu3", "conv4",
                                       "relu4", "gap",   "logits", NULL};
@@ -49,7 +50,7 @@ static void check_nodes(convnet *net, const char *prefix, saliency_what what, do
     }
 }
 
-static void check_gradients(convnet *net, fv_var *logits) {
+static void check_gradients(const saliency_model *net, fv_var *logits) {
     const float *seed = saliency_seed(net->g, logits, net->target, FV_SIGNAL_GI);
 
     if (!seed || fv_tape_backward(net->tape, logits, seed) != FV_OK)
@@ -58,7 +59,7 @@ static void check_gradients(convnet *net, fv_var *logits) {
         check_nodes(net, "grad", SALIENCY_GRADIENT, TOLERANCE);
 }
 
-static bool composite_of(convnet *net, const lrp_case *c, fv_composite *out) {
+static bool composite_of(const saliency_model *net, const lrp_case *c, fv_composite *out) {
     const fv_composite *found = fv_composite_find(c->composite);
 
     if (!found) {
@@ -74,8 +75,8 @@ static bool composite_of(convnet *net, const lrp_case *c, fv_composite *out) {
     return false;
 }
 
-static void check_sums(convnet *net, const lrp_case *c) {
-    const int64_t N = net->images.shape.dim[0];
+static void check_sums(const saliency_model *net, const lrp_case *c) {
+    const int64_t N = net->N;
     float sums[64];
     int n = 0;
 
@@ -89,7 +90,7 @@ static void check_sums(convnet *net, const lrp_case *c) {
                    c->tolerance);
 }
 
-static void check_lrp(convnet *net, const lrp_case *c, fv_var *x, fv_var *logits) {
+static void check_lrp(const saliency_model *net, const lrp_case *c, fv_var *x, fv_var *logits) {
     golden *g = net->g;
     const float *start = saliency_seed(g, logits, net->target, FV_SIGNAL_R);
     fv_composite composite;
@@ -111,7 +112,7 @@ static void check_lrp(convnet *net, const lrp_case *c, fv_var *x, fv_var *logits
 }
 
 /* One class against the mean of the others. */
-static void check_contrast(convnet *net, fv_var *x, fv_var *logits) {
+static void check_contrast(const saliency_model *net, fv_var *x, fv_var *logits) {
     golden *g = net->g;
     const float *start = golden_f32(g, "lrp_contrast.R_out", NULL);
     fv_ledger ledger;
@@ -122,12 +123,26 @@ static void check_contrast(convnet *net, fv_var *x, fv_var *logits) {
                              TOLERANCE);
 }
 
-void convnet_check_lrp(convnet *net) {
+/* The forward pass of the stored images, which want gradients: *x and the logits, kept. */
+static fv_var *record(const saliency_model *net, fv_var **x) {
+    const fv_step step = saliency_step(net->N);
+    const fv_tensor images = {(void *)(uintptr_t)net->pixels, FV_F32,
+                              fv_shape_of(4, net->N, net->H, net->W, (int64_t)3)};
+
+    fv_tape_begin(net->tape, &step);
+    *x = fv_input(net->tape, &images, true);
+    fv_var *logits = fv_keep(fv_model_forward(net->model, *x));
+    if (fv_tape_status(net->tape) == FV_OK) return logits;
+    golden_fail(net->g, "forward", "%s", fv_error_message());
+    return NULL;
+}
+
+void convnet_check_lrp(const saliency_model *net) {
     fv_var *x;
 
     if (fv_tape_watch(net->tape, "*", FV_WATCH_VALUE | FV_WATCH_GRAD | FV_WATCH_RELEVANCE) != FV_OK)
         return;
-    fv_var *logits = convnet_record(net, &x);
+    fv_var *logits = record(net, &x);
     if (!logits) return;
     check_nodes(net, "act", SALIENCY_VALUE, TOLERANCE);
     check_gradients(net, logits);

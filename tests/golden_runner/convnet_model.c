@@ -11,6 +11,9 @@ typedef struct layers {
     fv_linear_layer fc;
 } layers;
 
+/* x under a name of its own, so that one reader's share of it can be watched. */
+static fv_var *as(fv_var *x, const char *name) { return fv_tap(fv_reshape(x, x->shape), name); }
+
 /* x [B,H,W,3] -> [B,K] */
 static fv_var *forward(const fv_model *model, fv_var *x) {
     const layers *m = model->self;
@@ -19,15 +22,15 @@ static fv_var *forward(const fv_model *model, fv_var *x) {
     x = fv_tap(fv_relu(fv_batchnorm_layer_forward(&m->bn1, x)), "relu1"); /* [B,H,W,6] */
     x = fv_tap(fv_max_pool(x, 2, 2, 0), "pool1");                         /* [B,H/2,W/2,6] */
 
-    fv_var *y = fv_conv_layer_forward(&m->conv2, x);                      /* [B,H/2,W/2,6] */
-    y = fv_tap(fv_relu(fv_batchnorm_layer_forward(&m->bn2, y)), "relu2"); /* [B,H/2,W/2,6] */
-    y = fv_conv_layer_forward(&m->conv3, y);                              /* [B,H/2,W/2,6] */
-    x = fv_tap(fv_add(y, x), "add");                                      /* [B,H/2,W/2,6] */
-    x = fv_tap(fv_relu(x), "relu3");                                      /* [B,H/2,W/2,6] */
+    fv_var *y = fv_conv_layer_forward(&m->conv2, as(x, "pool1.from_conv2")); /* [B,H/2,W/2,6] */
+    y = fv_tap(fv_relu(fv_batchnorm_layer_forward(&m->bn2, y)), "relu2");    /* [B,H/2,W/2,6] */
+    y = fv_conv_layer_forward(&m->conv3, y);                                 /* [B,H/2,W/2,6] */
+    x = fv_tap(fv_add(y, as(x, "add.skip")), "add");                         /* [B,H/2,W/2,6] */
+    x = fv_tap(fv_relu(x), "relu3");                                         /* [B,H/2,W/2,6] */
 
     x = fv_tap(fv_relu(fv_conv_layer_forward(&m->conv4, x)), "relu4"); /* [B,H/4,W/4,8] */
     x = fv_tap(fv_mean_tokens(x, 0, FV_F32), "gap");                   /* [B,8] */
-    return fv_linear_layer_forward_f32(&m->fc, x);                     /* [B,K] */
+    return fv_tap(fv_linear_layer_forward_f32(&m->fc, x), "logits");   /* [B,K] */
 }
 
 static const fv_family family = {.name = "convnet", .forward = forward};
