@@ -9,12 +9,7 @@
 #include "core/suggest.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#define SPINS \
-    "2000" /* of a thread that waits, some microseconds; libgomp's own default is 300000 */
 
 #define FV_X(name) extern const fv_command fv_command_##name;
 FV_COMMAND_LIST(FV_X)
@@ -71,21 +66,11 @@ static fv_status run_command(const fv_command *command, int argc, char **argv, f
     return command->run(args);
 }
 
-/* libgomp's threads spin for milliseconds at the end of a parallel part before they sleep.  On a machine
- * that others use too, the thread that spins keeps the one that works from its core, and everything takes
- * several times as long.  libgomp reads its settings before main is called, so the
- * program replaces itself once by itself with a shorter wait; what the user has set stays. */
-static void spin_briefly(char **argv) {
-    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
-    if (setenv("GOMP_SPINCOUNT", SPINS, 1) == 0) execv("/proc/self/exe", argv);
-}
-
 int main(int argc, char **argv) {
     const char *first = argc > 1 ? argv[1] : "";
     fv_args args = {0};
     fv_status status = FV_OK;
 
-    spin_briefly(argv);
     if (argc < 2) {
         fv_help_program(commands, stderr);
         return 2;
