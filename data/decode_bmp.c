@@ -3,6 +3,7 @@
  * Run-length coding is expanded to 8-bit rows first.  5 and 6 bits become v * 255 / 31 and / 63 as in
  * Pillow; the fourth byte of 32 bits is dropped. */
 #include "core/alloc.h"
+#include "data/bytes.h"
 #include "data/decode_stb.h"
 #include "data/decoder_list.h"
 

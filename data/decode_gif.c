@@ -5,7 +5,7 @@
  * fails where an encoder keeps a full table (gifsicle does), and follows every string that comes behind the
  * last pixel: 2 MB can ask for 10^10 steps. */
 #include "core/alloc.h"
-#include "data/decode_stb.h"
+#include "data/bytes.h"
 #include "data/decoder_list.h"
 
 #include <string.h>

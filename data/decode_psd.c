@@ -4,6 +4,7 @@
  * Further channels are left out before stb_image sees them: it would blend with alpha, which Pillow
  * drops. */
 #include "core/alloc.h"
+#include "data/bytes.h"
 #include "data/decode_stb.h"
 #include "data/decoder_list.h"
 

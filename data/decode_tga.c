@@ -3,6 +3,7 @@
  *
  * The format has no signature, so its decoder stands last in the list and every field of the header
  * must make sense. */
+#include "data/bytes.h"
 #include "data/decode_stb.h"
 #include "data/decoder_list.h"
 

@@ -1,5 +1,5 @@
-/* decoder_list.h - the image formats that are read: one file decode_<name>.c and one line here.  The first that
- * recognises a file reads it; tga has no signature and stays last. */
+/* decoder_list.h - the image formats that are read: one file decode_<name>.c and one line here.
+ * The first that recognises a file reads it; tga has no signature and stays last. */
 #ifndef FV_DATA_DECODER_LIST_H
 #define FV_DATA_DECODER_LIST_H
 

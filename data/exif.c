@@ -1,5 +1,7 @@
 #include "data/exif.h"
 
+#include "data/bytes.h"
+
 #include <stdbool.h>
 #include <string.h>
 
@@ -14,13 +16,11 @@ typedef struct tiff {
 } tiff;
 
 static uint32_t u16(const tiff *t, size_t at) {
-    const uint8_t *p = t->p + at;
-    return t->big_endian ? (uint32_t)p[0] << 8 | p[1] : (uint32_t)p[1] << 8 | p[0];
+    return t->big_endian ? fv_u16_be(t->p + at) : fv_u16_le(t->p + at);
 }
 
 static uint32_t u32(const tiff *t, size_t at) {
-    const uint32_t a = u16(t, at), b = u16(t, at + 2);
-    return t->big_endian ? a << 16 | b : b << 16 | a;
+    return t->big_endian ? fv_u32_be(t->p + at) : fv_u32_le(t->p + at);
 }
 
 /* The tag in the first directory of a TIFF structure; 1 when there is none. */
@@ -55,7 +55,7 @@ int fv_exif_orientation(const uint8_t *bytes, size_t n_bytes) {
             continue;
         }
         if (code == 0xDA || code == 0xD9) return 1;
-        const size_t n = (size_t)bytes[at + 2] << 8 | bytes[at + 3];
+        const size_t n = fv_u16_be(bytes + at + 2);
         if (n < 2 || n > n_bytes - at - 2) return 1;
         const uint8_t *segment = bytes + at + 4;
         if (code == 0xE1 && n >= 8 && memcmp(segment, "Exif\0\0", 6) == 0)

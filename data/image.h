@@ -51,8 +51,8 @@ fv_status fv_image_reshape(fv_image *image, int64_t height, int64_t width);
 void fv_image_release(fv_image *image); /* frees the pixels, leaves an empty image */
 
 /* Decodes a JPEG, PNG, BMP, GIF (the first frame), PNM, PSD or TGA.  The caller frees *out with
- * fv_image_destroy; on error *out is NULL.  Errors: FV_ERR_FORMAT (empty, unknown, truncated or corrupt), FV_ERR_UNSUPPORTED (a format or a
- * size that is not read), FV_ERR_NOMEM.  Thread-safe. */
+ * fv_image_destroy; on error *out is NULL.  Errors: FV_ERR_FORMAT (empty, unknown, truncated or
+ * corrupt), FV_ERR_UNSUPPORTED (a format or a size that is not read), FV_ERR_NOMEM.  Thread-safe. */
 fv_status fv_image_decode(const uint8_t *bytes, size_t n_bytes, fv_image **out);
 
 /* The same into an image of the caller, which keeps its memory; undefined content on error. */
