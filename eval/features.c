@@ -2,10 +2,10 @@
 
 #include "core/alloc.h"
 #include "core/clock.h"
-#include "core/json.h"
 #include "core/ops.h"
 #include "core/safetensors.h"
 #include "data/sampler.h"
+#include "eval/class_names.h"
 
 #include <string.h>
 
@@ -122,19 +122,7 @@ void fv_features_free(fv_features *f) {
 /* ---- file ---- */
 
 static fv_status names_of(const fv_features *f, fv_arena *arena, char **text) {
-    fv_value *list = fv_value_new(arena, FV_VALUE_LIST);
-
-    for (int64_t i = 0; i < f->n; i++)
-        fv_value_add(list, fv_value_string(arena, f->dataset->samples[f->index[i]].name));
-    return list ? fv_json_write(list, FV_JSON_COMPACT, arena, text) : FV_ERR_NOMEM;
-}
-
-static fv_status classes_of(const fv_dataset *dataset, fv_arena *arena, char **text) {
-    fv_value *list = fv_value_new(arena, FV_VALUE_LIST);
-
-    for (int64_t c = 0; c < dataset->n_classes; c++)
-        fv_value_add(list, fv_value_string(arena, dataset->class_names[c]));
-    return list ? fv_json_write(list, FV_JSON_COMPACT, arena, text) : FV_ERR_NOMEM;
+    return fv_sample_names_json(f->dataset, f->index, f->n, arena, text);
 }
 
 fv_status fv_features_save(const fv_features *f, const fv_features *train, const char *path) {
@@ -147,7 +135,7 @@ fv_status fv_features_save(const fv_features *f, const fv_features *train, const
     fv_arena arena = {0};
 
     fv_status status = names_of(f, &arena, &names);
-    if (status == FV_OK) status = classes_of(f->dataset, &arena, &classes);
+    if (status == FV_OK) status = fv_class_names_json(f->dataset, &arena, &classes);
     if (status == FV_OK && train) status = names_of(train, &arena, &train_names);
     meta[0] = (fv_safetensors_meta){"names", names};
     meta[1] = (fv_safetensors_meta){"classes", classes};

@@ -1,8 +1,8 @@
 #include "eval/logits_file.h"
 
 #include "core/alloc.h"
-#include "core/json.h"
 #include "core/safetensors.h"
+#include "eval/class_names.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -91,15 +91,8 @@ fv_status fv_logits_file_save(const fv_logits_file *file) {
     fv_arena arena = {0};
     char *names = NULL, *classes = NULL;
 
-    fv_value *list = fv_value_new(&arena, FV_VALUE_LIST);
-    for (int64_t i = 0; i < file->n; i++)
-        fv_value_add(list, fv_value_string(&arena, dataset->samples[file->index[i]].name));
-    fv_value *class_list = fv_value_new(&arena, FV_VALUE_LIST);
-    for (int64_t c = 0; c < dataset->n_classes; c++)
-        fv_value_add(class_list, fv_value_string(&arena, dataset->class_names[c]));
-    fv_status status =
-        list && class_list ? fv_json_write(list, FV_JSON_COMPACT, &arena, &names) : FV_ERR_NOMEM;
-    if (status == FV_OK) status = fv_json_write(class_list, FV_JSON_COMPACT, &arena, &classes);
+    fv_status status = fv_sample_names_json(dataset, file->index, file->n, &arena, &names);
+    if (status == FV_OK) status = fv_class_names_json(dataset, &arena, &classes);
     if (status != FV_OK) goto cleanup;
     const fv_safetensors_item items[] = {
         {"logits", {file->logits, FV_F32, fv_shape_of(2, file->n, file->n_classes)}},

@@ -45,9 +45,9 @@ static void block_gradient(int64_t b, void *arg) {
         float *row = z + i * K;
         const int32_t label = p->label[first + i];
         double most = (double)row[0], sum = 0.0;
-        loss += fv_label_loss(row, K, label);
         for (int64_t k = 1; k < K; k++) most = fmax(most, (double)row[k]);
         for (int64_t k = 0; k < K; k++) sum += exp((double)row[k] - most);
+        loss += log(sum) - ((double)row[label] - most);
         for (int64_t k = 0; k < K; k++)
             row[k] = (float)(exp((double)row[k] - most) / sum - (k == label ? 1.0 : 0.0));
     }
