@@ -13,8 +13,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define MAX_AUTO_WORKERS 8
-
 /* What one call works with. */
 typedef struct job {
     const fv_settings *settings;
@@ -30,8 +28,6 @@ typedef struct job {
 /* Everything that can be wrong is found here, the checkpoint first. */
 static fv_status prepare(job *j) {
     const fv_settings *s = j->settings;
-    const int cores = fv_threads_available();
-    const int most = cores < MAX_AUTO_WORKERS ? cores : MAX_AUTO_WORKERS;
     bool emulated = false;
 
     if (strcmp(s->precision, "auto") != 0) /* auto is f32 here */
@@ -50,7 +46,7 @@ static fv_status prepare(job *j) {
                                         .dataset = j->dataset,
                                         .preprocess = &j->loaded.preprocess,
                                         .batch_size = s->batch_size,
-                                        .workers = s->workers < 0 ? most : (int)s->workers,
+                                        .workers = fv_loader_workers(s->workers),
                                         .max_bad = s->max_bad};
     return fv_evaluator_create(&config, &j->evaluator);
 }

@@ -13,8 +13,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define MAX_AUTO_WORKERS 8
-
 /* What one call works with. */
 typedef struct job {
     const fv_settings *s;
@@ -59,19 +57,16 @@ static fv_status prepare(job *j, const char *checkpoint) {
 static fv_status extract(job *j, const fv_dataset *dataset, const fv_report *report,
                          fv_features *out) {
     const fv_settings *s = j->s;
-    const int cores = fv_threads_available();
-    const int most = cores < MAX_AUTO_WORKERS ? cores : MAX_AUTO_WORKERS;
 
-    return fv_features_extract(
-        &(fv_features_config){.model = j->loaded.model,
-                              .dataset = dataset,
-                              .preprocess = &j->loaded.preprocess,
-                              .batch_size = s->batch_size,
-                              .workers = s->workers < 0 ? most : (int)s->workers,
-                              .max_bad = s->max_bad,
-                              .bf16 = j->bf16,
-                              .label = dataset->split},
-        report, out);
+    return fv_features_extract(&(fv_features_config){.model = j->loaded.model,
+                                                     .dataset = dataset,
+                                                     .preprocess = &j->loaded.preprocess,
+                                                     .batch_size = s->batch_size,
+                                                     .workers = fv_loader_workers(s->workers),
+                                                     .max_bad = s->max_bad,
+                                                     .bf16 = j->bf16,
+                                                     .label = dataset->split},
+                               report, out);
 }
 
 static fv_status probe(job *j) {

@@ -37,13 +37,8 @@ static fv_status open_model(const fv_args *args, fv_loaded *out) {
     if (!word[0])
         return FV_FAIL(FV_ERR_CONFIG, "summary needs a model's name or a checkpoint's path");
     if (is_path(word)) return fv_checkpoint_args_open(s, word, (fv_checkpoint_use){0}, out);
-    const fv_model_config config = {.name = word,
-                                    .num_classes = s->num_classes,
-                                    .img_size = s->img_size,
-                                    .kwargs = s->model_kwargs,
-                                    .attention = s->attention,
-                                    .pool = s->pool,
-                                    .pos = s->pos};
+    fv_model_config config = fv_model_config_of(s);
+    config.name = word;
     return fv_model_describe(&config, &out->model);
 }
 

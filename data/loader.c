@@ -2,6 +2,7 @@
 
 #include "core/alloc.h"
 #include "core/clock.h"
+#include "core/parallel.h"
 #include "data/loader_item.h"
 
 #include <pthread.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #define MAX_WORKERS   256
+#define MAX_AUTO      8 /* workers, unless told otherwise */
 #define DEFAULT_DEPTH 3
 
 /* Batch k of the epoch lives in slot k % depth.  Workers claim single samples, batch by batch, so
@@ -320,6 +322,13 @@ static fv_status create_workers(fv_loader *loader) {
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (failed) return FV_FAIL(FV_ERR_INTERNAL, "cannot start a worker: %s", strerror(failed));
     return FV_OK;
+}
+
+int fv_loader_workers(int64_t asked) {
+    const int cores = fv_threads_available();
+
+    if (asked >= 0) return (int)asked;
+    return cores < MAX_AUTO ? cores : MAX_AUTO;
 }
 
 fv_status fv_loader_create(const fv_loader_config *config, fv_loader **out) {

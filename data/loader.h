@@ -52,6 +52,10 @@ typedef struct fv_batch {
 
 typedef struct fv_loader fv_loader;
 
+/* How many loader threads a command uses: what --workers asks for, or when that is negative one for each
+ * allowed core, up to 8. */
+int fv_loader_workers(int64_t asked);
+
 /* Starts the workers, which wait for fv_loader_start.  The caller frees *out with
  * fv_loader_destroy.  Errors: FV_ERR_CONFIG, FV_ERR_NOMEM, FV_ERR_INTERNAL (threads). */
 fv_status fv_loader_create(const fv_loader_config *config, fv_loader **out);

@@ -5,20 +5,12 @@
 #define BACKBONE "backbone"
 #define MAX_NAME 256
 
-static bool is_classifier(const fv_model *model, const char *name) {
-    for (int c = 0; c < 2 && model->classifiers[c]; c++) {
-        const size_t n = strlen(model->classifiers[c]);
-        if (strncmp(name, model->classifiers[c], n) == 0 && name[n] == '.') return true;
-    }
-    return false;
-}
-
 static int64_t freeze_part(fv_model *model, const char *name) {
     int64_t n = 0;
 
     if (strcmp(name, BACKBONE) != 0) return fv_params_freeze(&model->params, name);
     for (int64_t i = 0; i < model->params.count; i++)
-        if (!is_classifier(model, model->params.item[i]->name))
+        if (!fv_model_is_classifier(model, model->params.item[i]->name))
             n += fv_params_freeze(&model->params, model->params.item[i]->name);
     return n;
 }

@@ -146,6 +146,18 @@ fv_status fv_model_describe(const fv_model_config *cfg, fv_model **out) {
     return FV_OK;
 }
 
+fv_model_config fv_model_config_of(const fv_settings *s) {
+    return (fv_model_config){.name = s->model,
+                             .num_classes = s->num_classes,
+                             .img_size = s->img_size,
+                             .drop_path = s->drop_path,
+                             .kwargs = s->model_kwargs,
+                             .attention = s->attention,
+                             .pool = s->pool,
+                             .pos = s->pos,
+                             .freeze = s->freeze};
+}
+
 fv_status fv_model_create(const fv_model_config *cfg, bool want_grad, fv_model **out) {
     fv_model *model;
 
@@ -172,6 +184,14 @@ void fv_model_destroy(fv_model *model) {
 void fv_model_init(fv_model *model, uint64_t seed) { fv_params_init(&model->params, seed); }
 
 /* ---- use ---- */
+
+bool fv_model_is_classifier(const fv_model *model, const char *param) {
+    for (int c = 0; c < 2 && model->classifiers[c]; c++) {
+        const size_t n = strlen(model->classifiers[c]);
+        if (strncmp(param, model->classifiers[c], n) == 0 && param[n] == '.') return true;
+    }
+    return false;
+}
 
 fv_var *fv_model_forward(const fv_model *model, fv_var *x) {
     const char *outer = fv_tape_scope(x->tape, "");

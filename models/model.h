@@ -7,6 +7,7 @@
 #define FV_MODELS_MODEL_H
 
 #include "core/param.h"
+#include "core/settings.h"
 #include "core/tape.h"
 #include "core/value.h"
 
@@ -32,6 +33,10 @@ typedef struct fv_model_config {
     const char *freeze;         /* what training leaves alone (freeze.h), NULL: nothing */
     bool bf16;                  /* also keep a bf16 copy of the values, for fv_step.bf16 */
 } fv_model_config;
+
+/* What the options of a command ask for: model, its groups, num_classes, img_size, drop_path, freeze.
+ * Borrows from the settings. */
+fv_model_config fv_model_config_of(const fv_settings *settings);
 
 typedef struct fv_model fv_model;
 
@@ -79,6 +84,9 @@ void fv_model_destroy(fv_model *model);
 
 /* Fresh weights by the family's own initialisers; depends on seed and parameter names only. */
 void fv_model_init(fv_model *model, uint64_t seed);
+
+/* Does a parameter belong to one of the classifier layers? */
+bool fv_model_is_classifier(const fv_model *model, const char *param);
 
 /* Records the forward pass; returns logits [B,K] (tapped "logits"; classifier input "pre_logits"). */
 fv_var *fv_model_forward(const fv_model *model, fv_var *x);

@@ -86,11 +86,6 @@ static bool of_other_classes(const loading *l, const fv_param *p, int64_t *class
     return true;
 }
 
-static bool is_below(const char *name, const char *path) {
-    const size_t n = strlen(path);
-    return strncmp(name, path, n) == 0 && name[n] == '.';
-}
-
 /* All classifiers of a model are new, or none. */
 static void choose_head(loading *l, fv_load_head head) {
     const fv_params *params = &l->model->params;
@@ -102,10 +97,7 @@ static void choose_head(loading *l, fv_load_head head) {
         for (int64_t i = 0; i < params->count; i++) {
             const fv_param *p = params->item[i];
             int64_t classes = 0;
-            bool below = false;
-            for (int c = 0; c < 2 && l->model->classifiers[c]; c++)
-                below = below || is_below(p->name, l->model->classifiers[c]);
-            if (!below) continue;
+            if (!fv_model_is_classifier(l->model, p->name)) continue;
             r->new_head = of_other_classes(l, p, &classes) || r->new_head;
             if (classes > r->head_classes) r->head_classes = classes;
             l->source[i].keep = pass == 1 && r->new_head;

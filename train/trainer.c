@@ -10,8 +10,6 @@
 #include <math.h>
 #include <string.h>
 
-#define MAX_AUTO_WORKERS 8
-
 double fv_train_lr(const fv_settings *s) {
     if (s->lr > 0.0) return s->lr;
     const double ratio = (double)(s->batch_size * s->grad_accum_steps) / (double)s->lr_base_size;
@@ -68,24 +66,10 @@ static fv_status set_pixels(fv_trainer *t) {
     return fv_augment_check(&t->augment);
 }
 
-static fv_model_config model_config(const fv_trainer *t, int64_t num_classes) {
-    const fv_settings *s = t->settings;
-    return (fv_model_config){.name = s->model,
-                             .num_classes = num_classes,
-                             .img_size = s->img_size,
-                             .drop_path = s->drop_path,
-                             .kwargs = s->model_kwargs,
-                             .attention = s->attention,
-                             .pool = s->pool,
-                             .pos = s->pos,
-                             .freeze = s->freeze,
-                             .bf16 = t->bf16};
-}
-
 /* What was asked for wrongly is told before any file is looked at. */
 static fv_status check_settings(const fv_trainer *t) {
     const fv_settings *s = t->settings;
-    const fv_model_config config = model_config(t, s->num_classes);
+    const fv_model_config config = fv_model_config_of(s);
     fv_model *model = NULL;
 
     if (!s->model[0]) return FV_FAIL(FV_ERR_CONFIG, "train needs --model (see 'fovea models')");
@@ -100,11 +84,13 @@ static fv_status check_settings(const fv_trainer *t) {
 static fv_status build_model(fv_trainer *t) {
     const fv_settings *s = t->settings;
     const int64_t n = t->train->n_classes;
-    const fv_model_config config = model_config(t, n);
+    fv_model_config config = fv_model_config_of(s);
 
     if (s->num_classes && s->num_classes != n)
         return FV_FAIL(FV_ERR_CONFIG, "--num-classes %lld, but %s has %lld classes",
                        (long long)s->num_classes, s->data_dir, (long long)n);
+    config.num_classes = n;
+    config.bf16 = t->bf16;
     FV_TRY(fv_model_create(&config, true, &t->model));
     FV_TRY(set_pixels(t));
     fv_model_init(t->model, (uint64_t)s->seed);
@@ -145,10 +131,8 @@ static fv_status build_optimizer(fv_trainer *t) {
 
 static fv_status build_loaders(fv_trainer *t) {
     const fv_settings *s = t->settings;
-    const int cores = fv_threads_available();
-    const int most = cores < MAX_AUTO_WORKERS ? cores : MAX_AUTO_WORKERS;
 
-    t->workers = s->workers < 0 ? most : (int)s->workers;
+    t->workers = fv_loader_workers(s->workers);
     t->order = fv_alloc((size_t)t->train->n_samples, sizeof *t->order);
     if (!t->order) return FV_ERR_NOMEM;
     if (s->aug_repeats > 1) {

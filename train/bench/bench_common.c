@@ -7,17 +7,10 @@
 #include <sys/resource.h>
 
 fv_status fv_bench_model(const fv_settings *s, bool gradients, bool bf16, fv_model **out) {
-    const fv_model_config config = {.name = s->model,
-                                    .num_classes = s->num_classes,
-                                    .img_size = s->img_size,
-                                    .drop_path = s->drop_path,
-                                    .kwargs = s->model_kwargs,
-                                    .attention = s->attention,
-                                    .pool = s->pool,
-                                    .pos = s->pos,
-                                    .bf16 = bf16};
+    fv_model_config config = fv_model_config_of(s);
 
     if (!s->model[0]) return FV_FAIL(FV_ERR_CONFIG, "bench needs --model (see 'fovea models')");
+    config.bf16 = bf16;
     FV_TRY(fv_model_create(&config, gradients, out));
     fv_model_init(*out, (uint64_t)s->seed);
     return FV_OK;
