@@ -26,12 +26,13 @@
     STRING(config, "", NULL, TRAIN | ABLATE | BENCH | SUMMARY | FLAG_ONLY,                           \
            "YAML file with options; flags win over it")                                              \
     /* data */                                                                                       \
-    STRING(data_dir, "", NULL, TRAIN | EVAL | FEATURES | EXPLAIN | FAITHFUL | ANALYZE | BENCH,                  \
+    STRING(data_dir, "", NULL, TRAIN | EVAL | FEATURES | EXPLAIN | FAITHFUL | ANALYZE | BENCH,       \
            "data set: an image folder or Tiny-ImageNet's own layout")                                \
-    STRING(train_split, "train", NULL, TRAIN | FEATURES | BENCH, "split to train on")                           \
+    STRING(train_split, "train", NULL, TRAIN | FEATURES | BENCH, "split to train on")                \
     STRING(val_split, "validation", NULL, TRAIN, "split to evaluate on between epochs")              \
-    STRING(split, "validation", NULL, EVAL | FEATURES | EXPLAIN | FAITHFUL | ANALYZE, "split to read")          \
-    INT(max_bad, 0, 0, INT64_MAX, TRAIN | EVAL | FEATURES | EXPLAIN | FAITHFUL | ANALYZE,                       \
+    STRING(split, "validation", NULL, EVAL | FEATURES | EXPLAIN | FAITHFUL | ANALYZE,                \
+           "split to read")                                                                          \
+    INT(max_bad, 0, 0, INT64_MAX, TRAIN | EVAL | FEATURES | EXPLAIN | FAITHFUL | ANALYZE,            \
         "corrupt images to skip before giving up")                                                   \
     INT(classes, 10, 2, 10, SYNTH, "classes of a synthetic set")                                     \
     INT(size, 64, 32, 512, SYNTH, "image side of a synthetic set in pixels")                         \
@@ -57,7 +58,7 @@
     BOOL(use_ema, false, CKPT | CONVERT, "use the averaged weights of the checkpoint")               \
     STRING(to, "timm", NULL, CONVERT, "names to write: timm, authors, transformers")                 \
     /* batches and length */                                                                         \
-    INT(batch_size, 128, 1, 65536, TRAIN | EVAL | FEATURES | EXPLAIN | FAITHFUL | ANALYZE | BENCH,              \
+    INT(batch_size, 128, 1, 65536, TRAIN | EVAL | FEATURES | EXPLAIN | FAITHFUL | ANALYZE | BENCH,   \
         "images per step; explanations: per pass, 8 unless given")                                   \
     INT(validation_batch_size, 0, 0, 65536, TRAIN, "images per evaluation step (0 = batch_size)")    \
     INT(grad_accum_steps, 1, 1, 65536, TRAIN | BENCH, "steps whose gradients make one update")       \
@@ -101,7 +102,7 @@
     /* pixels */                                                                                     \
     REALS(mean, 3, "", -1e6, 1e6, TRAIN | CKPT, "channel means (default: the model's)")              \
     REALS(std, 3, "", 1e-6, 1e6, TRAIN | CKPT, "channel deviations (default: the model's)")          \
-    STRING(interpolation, "", "bilinear bicubic", TRAIN | CKPT, "evaluation resize (empty: model's)") \
+    STRING(interpolation, "", "bilinear bicubic", TRAIN | CKPT, "evaluation resize (empty: model's)")\
     REAL(crop_pct, 0, 0, 1, TRAIN | CKPT, "evaluation crop fraction (0 = model's)")                  \
     BOOL(exif_orientation, false, TRAIN | CKPT, "turn JPEGs as their EXIF says (timm: ignored)")     \
     STRING(train_interpolation, "random", "random bilinear bicubic", TRAIN | BENCH,                  \
@@ -120,10 +121,11 @@
     INT(seed, 42, 0, INT64_MAX, TRAIN | FAITHFUL | ANALYZE | ABLATE | EXPLAIN | BENCH | SYNTH,       \
         "seed of every random number")                                                               \
     INT(threads, 0, 0, 256, RUN | INFO | SYNTH, "compute threads (0 = all allowed cores)")           \
-    INT(workers, -1, -1, 256, TRAIN | EVAL | FEATURES | FAITHFUL | ANALYZE | BENCH,                             \
+    INT(workers, -1, -1, 256, TRAIN | EVAL | FEATURES | FAITHFUL | ANALYZE | BENCH,                  \
         "loader threads (-1 = automatic)")                                                           \
     STRING(precision, "auto", "auto f32 bf16", RUN, "arithmetic (auto: the command's best)")         \
-    STRING(out, "", NULL, TRAIN | FEATURES | EXPLAIN | FAITHFUL | ANALYZE | ABLATE | SYNTH | DATA | REPORT | CONVERT,               \
+    STRING(out, "", NULL,                                                                            \
+           TRAIN | FEATURES | EXPLAIN | FAITHFUL | ANALYZE | ABLATE | SYNTH | DATA | REPORT | CONVERT,\
            "output folder or file")                                                                  \
     STRING(resume, "", NULL, TRAIN | EXPLAIN | FAITHFUL | NOT_SAVED,                                 \
            "continue: auto, or for train a run or a checkpoint folder")                              \
@@ -140,7 +142,7 @@
     STRING(method, "lrp,gradient_x_input", NULL, EXPLAIN | BENCH,                                    \
            "explanation methods, separated by commas")                                               \
     STRING(methods, "lrp", NULL, FAITHFUL, "explanation methods, separated by commas")               \
-    STRING(metrics, "", NULL, FAITHFUL, "measures, separated by commas (empty: the usual ones)")      \
+    STRING(metrics, "", NULL, FAITHFUL, "measures, separated by commas (empty: the usual ones)")     \
     MAP(metric_args, FAITHFUL, "numbers of measures, e.g. deletion_step=64")                         \
     STRING(randomisation, "", "cascade independent", FAITHFUL,                                       \
            "also compare with maps of a model whose stages become random")                           \
