@@ -1,6 +1,7 @@
 #include "cli/explain_source.h"
 
 #include "cli/image_args.h"
+#include "data/dataset_settings.h"
 #include "eval/class_names.h"
 
 /* The first `limit` samples of each class. */
@@ -36,7 +37,8 @@ fv_status fv_explain_source_open(const fv_settings *settings, const char *checkp
         out->count = images.count;
         return FV_OK;
     }
-    FV_TRY(fv_dataset_open(settings->data_dir, settings->split, NULL, &out->dataset));
+    FV_TRY(fv_dataset_open_settings(settings, settings->data_dir, settings->split, FV_SPLIT_CHOSEN,
+                                    &out->dataset));
     FV_TRY(fv_class_names_check(checkpoint, loaded->meta.label_names, loaded->model->num_classes,
                                 out->dataset));
     return take_samples(out, settings->count);

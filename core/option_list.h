@@ -12,8 +12,8 @@
  *   MAP(name, commands, help)                               fv_value *, free-form nested group
  *
  * commands: TRAIN | EVAL ... as in option.h, and the groups RUN (anything that computes), CKPT (what
- * reads a checkpoint), ALL; FLAG_ONLY refuses the option in files; NOT_SAVED leaves it out of the
- * resolved configuration. */
+ * reads a checkpoint), READ (what reads a data set), ALL; FLAG_ONLY refuses the option in files;
+ * NOT_SAVED leaves it out of the resolved configuration. */
 #ifndef FV_CORE_OPTION_LIST_H
 #define FV_CORE_OPTION_LIST_H
 
@@ -31,6 +31,11 @@
     STRING(train_split, "train", NULL, TRAIN | BENCH, "split to train on")                           \
     STRING(val_split, "validation", NULL, TRAIN, "split to evaluate on between epochs")              \
     STRING(split, "validation", NULL, EVAL | EXPLAIN | FAITHFUL | ANALYZE, "split to read")          \
+    STRING(class_order, "byte", "byte natural", READ, "order of class folders: natural: c2 before c10") \
+    STRING(class_map, "", NULL, READ,                                                                \
+           "file of class names in label order; others are left out")                                \
+    STRING(subset, "", NULL, READ,                                                                   \
+           "images to train on or read: N per class, a share (0.1), or a file of names")             \
     INT(max_bad, 0, 0, INT64_MAX, TRAIN | EVAL | EXPLAIN | FAITHFUL | ANALYZE,                       \
         "corrupt images to skip before giving up")                                                   \
     INT(classes, 10, 2, 10, SYNTH, "classes of a synthetic set")                                     \
@@ -113,13 +118,13 @@
     STRING(remode, "pixel", "pixel rand const", TRAIN, "erase with noise, a random or mean colour")  \
     INT(recount, 1, 1, 256, TRAIN, "rectangles to erase in an image")                                \
     /* run */                                                                                        \
-    INT(seed, 42, 0, INT64_MAX, TRAIN | FAITHFUL | ANALYZE | ABLATE | EXPLAIN | BENCH | SYNTH,       \
+    INT(seed, 42, 0, INT64_MAX, READ | ABLATE | BENCH | SYNTH,                                       \
         "seed of every random number")                                                               \
     INT(threads, 0, 0, 256, RUN | INFO | SYNTH, "compute threads (0 = all allowed cores)")           \
     INT(workers, -1, -1, 256, TRAIN | EVAL | FAITHFUL | ANALYZE | BENCH,                             \
         "loader threads (-1 = automatic)")                                                           \
     STRING(precision, "auto", "auto f32 bf16", RUN, "arithmetic (auto: the command's best)")         \
-    STRING(out, "", NULL, TRAIN | EXPLAIN | FAITHFUL | ANALYZE | ABLATE | SYNTH | DATA | REPORT | CONVERT,               \
+    STRING(out, "", NULL, TRAIN | EXPLAIN | FAITHFUL | ANALYZE | ABLATE | SYNTH | REPORT | CONVERT,                      \
            "output folder or file")                                                                  \
     STRING(resume, "", NULL, TRAIN | EXPLAIN | FAITHFUL | NOT_SAVED,                                 \
            "continue: auto, or for train a run or a checkpoint folder")                              \

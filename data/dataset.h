@@ -1,7 +1,8 @@
 /* dataset.h - a list of labelled image files, whatever the layout on disk.
  *
  * Layouts are told apart by what is in the root folder (dataset_list.h).  Samples come in a fixed
- * order: class by class, names in byte order. */
+ * order: class by class, names in byte order.  A subset is taken of all samples, the class map
+ * applied to what is left. */
 #ifndef FV_DATA_DATASET_H
 #define FV_DATA_DATASET_H
 
@@ -35,6 +36,9 @@ typedef enum fv_class_order {
 
 typedef struct fv_dataset_options {
     fv_class_order class_order;
+    const char *class_map; /* file of class_map.h; NULL: all classes */
+    const char *subset;    /* of subset.h; NULL: all samples */
+    uint64_t seed;         /* of the subset */
 } fv_dataset_options;
 
 /* Everything belongs to the data set and lives until fv_dataset_destroy; nothing changes after
@@ -57,7 +61,8 @@ typedef struct fv_dataset {
 /* split: "train", or "validation" (also "val", "test": which of the folders validation, val, test
  * is looked for first).  options may be NULL.  The caller frees *out with fv_dataset_destroy; NULL
  * on error.  Errors name the path and what was expected: FV_ERR_CONFIG (split), FV_ERR_NOT_FOUND
- * (also a split without a folder), FV_ERR_IO, FV_ERR_FORMAT (layout, empty set), FV_ERR_NOMEM. */
+ * (also a split without a folder), FV_ERR_IO, FV_ERR_FORMAT (layout, empty set), FV_ERR_NOMEM; and
+ * those of class_map.h and subset.h. */
 fv_status fv_dataset_open(const char *root, const char *split, const fv_dataset_options *options,
                           fv_dataset **out);
 void fv_dataset_destroy(fv_dataset *dataset); /* NULL is fine */

@@ -136,6 +136,40 @@ Test(cli_data, verify_names_every_kind_of_damage) {
     fv_free(bytes);
 }
 
+Test(cli_data, verify_lists_every_bad_file) {
+    make_set();
+    char names[2][256];
+    static const char *const classes[] = {"disc", "square"};
+    for (int i = 0; i < 2; i++) {
+        snprintf(names[i], sizeof names[i], "%s", an_image(classes[i]));
+        cli_write(names[i], "no image", 8);
+    }
+    cr_assert_eq(cli_run("data verify %s", cli_path("set")), 1);
+    for (int i = 0; i < 2; i++) cr_assert_not_null(strstr(cli_out, names[i]), "%s", cli_out);
+    cr_assert_eq(cli_run("data verify %s --json", cli_path("set")), 1);
+    const fv_value *splits = fv_value_find(cli_json(), "splits");
+    const fv_value *bad = fv_value_find(fv_value_find(splits, "validation"), "bad_files");
+    cr_assert(bad && bad->count == 2, "%s", cli_out);
+    cr_expect_not_null(strstr(bad->first->text, names[0]), "%s", bad->first->text);
+    cr_expect_not_null(strstr(bad->first->next->text, names[1]));
+    cr_expect_eq(fv_value_find(fv_value_find(splits, "train"), "bad_files")->count, 0);
+}
+
+Test(cli_data, a_class_map_and_a_subset_choose) {
+    make_set();
+    const char *map = cli_write("map.txt", "triangle\ndisc\n", 14);
+    cr_assert_eq(cli_run("data info %s --class-map %s --subset 3 --json", cli_path("set"), map), 0,
+                 "%s", cli_err);
+    const fv_value *v = cli_json();
+    cr_assert_eq(integer(v, "classes"), 2);
+    cr_assert_str_eq(fv_value_find(v, "class_names")->first->text, "triangle");
+    cr_assert_eq(integer(v, "train"), 6);
+    cr_assert_eq(integer(v, "validation"), 4);
+    fails(cli_run("data info %s --class-map %s", cli_path("set"), cli_path("absent")), 1, "absent");
+    fails(cli_run("data info %s --subset 2.5", cli_path("set")), 2, "subset '2.5'");
+    fails(cli_run("data info %s --class-order size", cli_path("set")), 2, "natural");
+}
+
 Test(cli_data, missing_and_empty_folders) {
     fails(cli_run("data info %s", cli_path("nothing")), 1, "nothing: no such folder");
     fails(cli_run("data info %s", cli_write("file", "x", 1)), 1, "file: no such folder");
