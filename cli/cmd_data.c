@@ -1,5 +1,6 @@
-/* cmd_data.c - fovea data synth|info|verify: makes, describes and checks data sets. */
+/* cmd_data.c - fovea data synth|info|verify|export: makes, describes and checks data sets. */
 #include "cli/command.h"
+#include "cli/data_export.h"
 #include "cli/print.h"
 #include "core/suggest.h"
 #include "data/data_info.h"
@@ -258,6 +259,8 @@ static const struct part {
     {"synth", "--out DIR [options]", FV_CMD_SYNTH, 0, synth},
     {"info", "DIR [options]", FV_CMD_DATA, 1, info},
     {"verify", "DIR [options]", FV_CMD_DATA, 1, verify},
+    {"export", "-c FILE --data-dir DIR --out FILE [options]", FV_CMD_EXPORT | FV_CMD_TRAIN, 0,
+     fv_data_export},
 };
 #define PARTS (sizeof parts / sizeof *parts)
 
@@ -291,23 +294,28 @@ static fv_status run(const fv_args *args) {
         FV_TRY(check_options(&args->settings, &parts[i]));
         return parts[i].run(args);
     }
-    return FV_FAIL(FV_ERR_CONFIG, "data: unknown part '%.80s'%s (synth, info or verify)", word,
-                   fv_suggest_text(word, names, hint));
+    return FV_FAIL(FV_ERR_CONFIG, "data: unknown part '%.80s'%s (synth, info, verify or export)",
+                   word, fv_suggest_text(word, names, hint));
 }
 
 const fv_command fv_command_data = {
     .name = "data",
     .summary = "make, describe and check data sets",
-    .usage = "synth|info|verify [DIR] [options]",
+    .usage = "synth|info|verify|export [DIR] [options]",
     .details =
         "synth   write the built-in set of textured shapes with boxes and masks to --out;\n"
         "        --shortcut pastes a marker on one class, to see what explains a model that\n"
         "        learned it\n"
         "info    count the images of a data set by split and class\n"
-        "verify  decode every image and list the bad ones; exit status 1 when there is one",
+        "verify  decode every image and list the bad ones; exit status 1 when there is one\n"
+        "export  write the batches that a training with these options sees in the first --steps\n"
+        "        updates of --epoch to the safetensors file --out: pixels, labels, indices, and a\n"
+        "        PNG of the first images beside it",
     .example = "fovea data synth --out shapes --classes 10 --train 2000 --val 500\n"
-               "fovea data info shapes",
-    .options = FV_CMD_DATA | FV_CMD_SYNTH,
+               "fovea data info shapes\n"
+               "fovea data export --data-dir shapes --model mini_vit -b 64 --out batch.safetensors",
+    .options = FV_CMD_DATA | FV_CMD_SYNTH | FV_CMD_EXPORT,
+    .file_options = FV_CMD_TRAIN,
     .min_args = 1,
     .max_args = 2,
     .run = run,

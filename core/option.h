@@ -22,7 +22,8 @@
     X(MODELS, models)          \
     X(SUMMARY, summary)        \
     X(INFO, info)              \
-    X(OPTIONS, options)
+    X(OPTIONS, options)        \
+    X(EXPORT, export)
 
 enum fv_command_index {
 #define FV_X(bit, name) FV_CMD_INDEX_##bit,

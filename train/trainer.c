@@ -5,6 +5,7 @@
 #include "core/kernels/kernels.h"
 #include "core/parallel.h"
 #include "models/weights.h"
+#include "train/train_input.h"
 #include "train/trainer_internal.h"
 
 #include <math.h>
@@ -33,39 +34,6 @@ static fv_status set_precision(fv_trainer *t) {
     return FV_OK;
 }
 
-/* Pixel options of the command win over the model's own; they travel with the checkpoint. */
-static fv_status set_pixels(fv_trainer *t) {
-    const fv_settings *s = t->settings;
-    fv_model_input *in = &t->model->input;
-
-    for (int c = 0; c < 3; c++) {
-        if (s->mean.count == 3) in->mean[c] = (float)s->mean.v[c];
-        if (s->std.count == 3) in->std[c] = (float)s->std.v[c];
-    }
-    if (s->interpolation[0]) in->interpolation = s->interpolation;
-    if (s->crop_pct > 0.0) in->crop_pct = s->crop_pct;
-    t->preprocess =
-        (fv_preprocess){.img_h = in->height, .img_w = in->width, .crop_pct = in->crop_pct};
-    memcpy(t->preprocess.mean, in->mean, sizeof in->mean);
-    memcpy(t->preprocess.std, in->std, sizeof in->std);
-    FV_TRY(fv_interpolation_parse(in->interpolation, &t->preprocess.interpolation));
-    FV_TRY(fv_preprocess_check(&t->preprocess));
-
-    fv_augment_init(&t->augment);
-    for (int i = 0; i < 2; i++) {
-        if (s->scale.count == 2) t->augment.scale[i] = s->scale.v[i];
-        if (s->ratio.count == 2) t->augment.ratio[i] = s->ratio.v[i];
-    }
-    t->augment.hflip = s->hflip;
-    t->augment.vflip = s->vflip;
-    FV_TRY(fv_rand_augment_parse(s->aa, &t->augment.aa));
-    t->augment.reprob = s->reprob;
-    t->augment.recount = s->recount;
-    FV_TRY(fv_erase_mode_parse(s->remode, &t->augment.remode));
-    FV_TRY(fv_interpolation_parse(s->train_interpolation, &t->augment.interpolation));
-    return fv_augment_check(&t->augment);
-}
-
 static fv_status load_initial(fv_trainer *t) {
     fv_checkpoint_files files;
     fv_safetensors *st = NULL;
@@ -82,23 +50,10 @@ static fv_status load_initial(fv_trainer *t) {
     return status;
 }
 
-static fv_model_config model_config(const fv_trainer *t, int64_t num_classes) {
-    const fv_settings *s = t->settings;
-    return (fv_model_config){.name = s->model,
-                             .num_classes = num_classes,
-                             .img_size = s->img_size,
-                             .drop_path = s->drop_path,
-                             .kwargs = s->model_kwargs,
-                             .attention = s->attention,
-                             .pool = s->pool,
-                             .pos = s->pos,
-                             .bf16 = t->bf16};
-}
-
 /* What was asked for wrongly is told before any file is looked at. */
 static fv_status check_settings(const fv_trainer *t) {
     const fv_settings *s = t->settings;
-    const fv_model_config config = model_config(t, s->num_classes);
+    const fv_model_config config = fv_train_model_config(s, s->num_classes, t->bf16);
     fv_model *model = NULL;
 
     if (!s->model[0]) return FV_FAIL(FV_ERR_CONFIG, "train needs --model (see 'fovea models')");
@@ -112,13 +67,13 @@ static fv_status check_settings(const fv_trainer *t) {
 static fv_status build_model(fv_trainer *t) {
     const fv_settings *s = t->settings;
     const int64_t n = t->train->n_classes;
-    const fv_model_config config = model_config(t, n);
+    const fv_model_config config = fv_train_model_config(s, n, t->bf16);
 
     if (s->num_classes && s->num_classes != n)
         return FV_FAIL(FV_ERR_CONFIG, "--num-classes %lld, but %s has %lld classes",
                        (long long)s->num_classes, s->data_dir, (long long)n);
     FV_TRY(fv_model_create(&config, true, &t->model));
-    FV_TRY(set_pixels(t));
+    FV_TRY(fv_train_pixels(s, &t->model->input, &t->preprocess, &t->augment));
     fv_model_init(t->model, (uint64_t)s->seed);
     return s->initial_checkpoint[0] && !t->resumed.folder ? load_initial(t) : FV_OK;
 }
@@ -163,7 +118,7 @@ static fv_status build_loaders(fv_trainer *t) {
     t->workers = s->workers < 0 ? most : (int)s->workers;
     t->order = fv_alloc((size_t)t->train->n_samples, sizeof *t->order);
     if (!t->order) return FV_ERR_NOMEM;
-    if (s->aug_repeats > 1) {
+    if (fv_train_repeats(s)) {
         t->repeat = fv_alloc((size_t)t->train->n_samples, sizeof *t->repeat);
         if (!t->repeat) return FV_ERR_NOMEM;
     }

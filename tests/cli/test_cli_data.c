@@ -3,6 +3,8 @@
 
 #include "core/alloc.h"
 #include "core/file.h"
+#include "core/safetensors.h"
+#include "data/image.h"
 
 #include <criterion/criterion.h>
 
@@ -168,6 +170,47 @@ Test(cli_data, a_class_map_and_a_subset_choose) {
     fails(cli_run("data info %s --class-map %s", cli_path("set"), cli_path("absent")), 1, "absent");
     fails(cli_run("data info %s --subset 2.5", cli_path("set")), 2, "subset '2.5'");
     fails(cli_run("data info %s --class-order size", cli_path("set")), 2, "natural");
+}
+
+Test(cli_data, export_writes_batches_and_a_picture) {
+    fv_safetensors *st = NULL;
+    fv_image *picture = NULL;
+
+    make_set();
+    char config[128];
+    snprintf(config, sizeof config, "%s",
+             cli_write("c.yaml",
+                       "model: mini_vit\nimg_size: 32\nmodel_kwargs: {patch_size: 8}\n"
+                       "batch_size: 4\nlr: 0.1\nepochs: 9\n",
+                       78));
+#define EXPORT "data export -c %s --data-dir %s --epoch 1 --steps 2 --workers 1 --out %s "
+    cr_assert_eq(cli_run(EXPORT "--json", config, cli_path("set"), cli_path("b.safetensors")), 0,
+                 "%s", cli_err);
+    cr_assert_eq(integer(cli_json(), "count"), 8);
+    cr_assert_eq(fv_safetensors_open(cli_path("b.safetensors"), &st), FV_OK);
+    const fv_safetensors_entry *pixels = fv_safetensors_find(st, "pixels");
+    cr_assert(pixels && pixels->numel == 8 * 32 * 32 * 3 && pixels->shape.dim[0] == 8);
+    cr_assert_eq(fv_safetensors_find(st, "labels")->numel, 8);
+    cr_assert_eq(fv_safetensors_find(st, "indices")->numel, 8);
+    cr_assert_null(fv_safetensors_find(st, "targets"));
+    cr_assert_not_null(strstr(fv_safetensors_metadata(st, "names"), "disc/"));
+    cr_assert_str_eq(fv_safetensors_metadata(st, "epoch"), "1");
+    fv_safetensors_close(st);
+    cr_assert_eq(fv_image_load(cli_path("b.png"), &picture), FV_OK);
+    cr_assert(picture->width > 8 * 96 && picture->height > 96);
+    fv_image_destroy(picture);
+
+    cr_assert_eq(
+        cli_run(EXPORT "--mixup 0.8", config, cli_path("set"), cli_path("mixed.safetensors")), 0,
+        "%s", cli_err);
+    cr_assert_eq(fv_safetensors_open(cli_path("mixed.safetensors"), &st), FV_OK);
+    cr_assert_eq(fv_safetensors_find(st, "targets")->numel, 8 * 3);
+    fv_safetensors_close(st);
+    fails(cli_run(EXPORT "--steps 4", config, cli_path("set"), cli_path("b.safetensors")), 2,
+          "updates 0..3 of an epoch of 3");
+    fails(cli_run("data export --data-dir %s --out %s", cli_path("set"), cli_path("x")), 2,
+          "--model");
+    fails(cli_run("data export --model mini_vit --data-dir x"), 2, "--out");
 }
 
 Test(cli_data, missing_and_empty_folders) {
