@@ -2,6 +2,7 @@
 
 #include "cli/image_args.h"
 #include "data/dataset_settings.h"
+#include "data/sample.h"
 #include "eval/class_names.h"
 
 /* The first `limit` samples of each class. */
@@ -17,7 +18,7 @@ static fv_status take_samples(fv_explain_source *s, int64_t limit) {
     if (s->count < 0) return FV_ERR_NOMEM;
     for (int64_t i = 0; i < s->count; i++) {
         s->sample[i] = &d->samples[index[i]];
-        s->path[i] = s->sample[i]->path;
+        s->path[i] = fv_sample_title(s->sample[i]);
     }
     return FV_OK;
 }
@@ -55,7 +56,10 @@ fv_status fv_explain_source_load(const fv_explain_source *source, const fv_prepr
                                  float *pixels) {
     fv_image *image = NULL;
 
-    FV_TRY(fv_image_load(source->path[i], &image));
+    if (source->sample)
+        FV_TRY(fv_sample_load(source->sample[i], &image));
+    else
+        FV_TRY(fv_image_load(source->path[i], &image));
     const fv_status status = fv_transform_eval_image(preprocess, image, scratch, picture);
     fv_image_destroy(image);
     if (status != FV_OK) return fv_error_context(status, "%s", source->path[i]);

@@ -28,7 +28,7 @@
            "YAML file with options; flags win over it")                                              \
     /* data */                                                                                       \
     STRING(data_dir, "", NULL, TRAIN | EVAL | EXPLAIN | FAITHFUL | ANALYZE | BENCH | EXPORT,         \
-           "data set: an image folder or Tiny-ImageNet's own layout")                                \
+           "data set: image folder, Tiny-ImageNet, CIFAR-10 or CIFAR-100 as distributed")             \
     STRING(train_split, "train", NULL, INPUT | BENCH, "split to train on")                           \
     STRING(val_split, "validation", NULL, TRAIN, "split to evaluate on between epochs")              \
     STRING(split, "validation", NULL, EVAL | EXPLAIN | FAITHFUL | ANALYZE, "split to read")          \

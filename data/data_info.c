@@ -1,8 +1,7 @@
 #include "data/data_info.h"
 
 #include "core/alloc.h"
-#include "data/buffer.h"
-#include "data/image.h"
+#include "data/sample.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,14 +36,6 @@ static void count_samples(const fv_dataset *ds, fv_data_info *info) {
     }
 }
 
-static fv_status probe(const char *path, bool decode, fv_buffer *file, fv_image *image,
-                       fv_image_header *header) {
-    FV_TRY(fv_buffer_read(file, path, FV_IMAGE_MAX_BYTES));
-    fv_status status = fv_image_probe(file->bytes, file->size, header);
-    if (status == FV_OK && decode) status = fv_image_decode_into(file->bytes, file->size, image);
-    return status == FV_OK ? FV_OK : fv_error_context(status, "%s", path);
-}
-
 /* heights and widths hold n_probed values each. */
 static fv_status probe_all(const fv_dataset *ds, const fv_data_info_options *options,
                            int64_t *heights, int64_t *widths, fv_data_info *info) {
@@ -56,7 +47,7 @@ static fv_status probe_all(const fv_dataset *ds, const fv_data_info_options *opt
     for (int64_t i = 0; i < info->n_probed; i++) {
         const int64_t at = i * ds->n_samples / info->n_probed;
         fv_image_header header = {0};
-        status = probe(ds->samples[at].path, options->decode, &file, &image, &header);
+        status = fv_sample_probe(&ds->samples[at], options->decode, &file, &image, &header);
         if (status == FV_ERR_NOMEM) break;
         if (status != FV_OK) {
             if (info->n_bad++ == 0) {

@@ -1,6 +1,7 @@
 /* trainer_data.c - the data of a run, and what can be known to be wrong with it before the start. */
 #include "data/data_info.h"
 #include "data/dataset_settings.h"
+#include "data/sample.h"
 #include "data/sampler.h"
 #include "train/trainer_internal.h"
 
@@ -33,7 +34,8 @@ static fv_status probe(const fv_dataset *set, int64_t max_bad) {
     }
     if (n_empty > max_bad)
         return FV_FAIL(FV_ERR_FORMAT, "%s is empty%s (--max-bad allows bad images)",
-                       set->samples[first].path, n_empty > 1 ? ", and it is not the only one" : "");
+                       fv_sample_title(&set->samples[first]),
+                       n_empty > 1 ? ", and it is not the only one" : "");
     FV_TRY(fv_data_info_compute(set, &(fv_data_info_options){.max_files = PROBED_FILES}, &info));
     fv_status status = FV_OK;
     if (info.n_bad > max_bad || (info.n_bad > 0 && info.n_bad == info.n_probed))
