@@ -28,7 +28,7 @@
            "YAML file with options; flags win over it")                                              \
     /* data */                                                                                       \
     STRING(data_dir, "", NULL, TRAIN | EVAL | EXPLAIN | FAITHFUL | ANALYZE | BENCH | EXPORT,         \
-           "data set: image folder, Tiny-ImageNet, CIFAR-10 or CIFAR-100 as distributed")             \
+           "data set: image folder, Tiny-ImageNet, CIFAR binaries or tar shards")                    \
     STRING(train_split, "train", NULL, INPUT | BENCH, "split to train on")                           \
     STRING(val_split, "validation", NULL, TRAIN, "split to evaluate on between epochs")              \
     STRING(split, "validation", NULL, EVAL | EXPLAIN | FAITHFUL | ANALYZE, "split to read")          \
@@ -159,7 +159,7 @@
            "range of colours, NAME[:NUMBER] (empty: percentile:99 with sign, minmax without)")       \
     BOOL(shared_scale, false, EXPLAIN, "one range for the maps of an image beside one another")      \
     INT(warmup, 5, 0, 1000000, BENCH, "steps before the clock starts")                               \
-    INT(steps, 20, 1, 1000000, BENCH | EXPORT, "steps to measure; to write: 1 unless given")            \
+    INT(steps, 20, 1, 1000000, BENCH | EXPORT, "steps to measure; to write: 1 unless given")         \
     BOOL(json, false, ALL | NOT_SAVED, "print one JSON value on stdout")                             \
     STRING(color, "auto", "auto always never", ALL | NOT_SAVED, "coloured messages")
 /* clang-format on */

@@ -123,7 +123,7 @@ fv_status fv_dataset_add(fv_dataset *ds, const char *base, const char *name, int
     return path ? add_path(ds, path, strlen(base), label) : FV_ERR_NOMEM;
 }
 
-static bool has_image_suffix(const char *name) {
+bool fv_dataset_is_image(const char *name) {
     static const char *const suffixes[] = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"};
     const char *dot = strrchr(name, '.');
 
@@ -143,7 +143,7 @@ static fv_status add_folder(fv_dataset *ds, const char *folder, size_t base_len,
         const char *path = fv_dataset_path(ds, folder, names.name[i]);
         if (!path)
             status = FV_ERR_NOMEM;
-        else if (has_image_suffix(path) && is_folder(path) != 1)
+        else if (fv_dataset_is_image(path) && is_folder(path) != 1)
             status = add_path(ds, path, base_len, label);
         else if (depth < MAX_DEPTH && is_folder(path) == 1)
             status = add_folder(ds, path, base_len, label, depth + 1);

@@ -6,7 +6,7 @@
 #include "core/file.h"
 #include "data/dataset.h"
 
-#define FV_DATASET_LIST(X) X(tiny_imagenet) X(cifar) X(folder)
+#define FV_DATASET_LIST(X) X(tiny_imagenet) X(cifar) X(tar) X(folder)
 
 typedef struct fv_dataset_format {
     const char *name;
@@ -34,8 +34,10 @@ fv_status fv_dataset_append(fv_dataset *dataset, const fv_sample *sample);
 /* Appends base/name, whose size is asked from the file system.  FV_ERR_NOT_FOUND names the path. */
 fv_status fv_dataset_add(fv_dataset *dataset, const char *base, const char *name, int32_t label);
 
-/* Appends the images below base/name, by suffix (.jpg .jpeg .png .bmp .gif .webp, any case),
- * folders in folders included, in byte order. */
+/* By suffix: .jpg .jpeg .png .bmp .gif .webp, any case. */
+bool fv_dataset_is_image(const char *name);
+
+/* Appends the images below base/name, folders in folders included, in byte order. */
 fv_status fv_dataset_add_folder(fv_dataset *dataset, const char *base, const char *name,
                                 int32_t label);
 

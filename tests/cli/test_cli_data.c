@@ -213,6 +213,56 @@ Test(cli_data, export_writes_batches_and_a_picture) {
     fails(cli_run("data export --model mini_vit --data-dir x"), 2, "--out");
 }
 
+/* The same set in a folder and in an archive of the tar program gives the same batches. */
+Test(cli_data, tar_archives_hold_what_the_folder_holds) {
+    static float expected[8 * 32 * 32 * 3], pixels[8 * 32 * 32 * 3];
+    static const char *const formats[] = {"gnu", "pax", "ustar"};
+    char deep[160];
+    fv_safetensors *st = NULL;
+
+    make_set();
+    memset(deep, 'd', 120); /* longer than the name field; ustar cuts at a slash */
+    deep[60] = '/';
+    deep[120] = 0;
+    char folder[256], renamed[300];
+    snprintf(folder, sizeof folder, "set/train/disc/%s", deep);
+    cr_assert_eq(fv_folder_create(cli_path(folder)), FV_OK);
+    snprintf(renamed, sizeof renamed, "%s/set/train/disc/*.*", cli_path("."));
+    cr_assert_eq(cli_run_program("sh", "-c 'mv %s %s'", renamed, cli_path(folder)), 0, "%s",
+                 cli_err);
+#define BATCHES "data export --data-dir %s --model mini_vit --img-size 32 -b 8 --out %s "
+    cr_assert_eq(cli_run(BATCHES "--model-kwargs patch_size=8", cli_path("set"), cli_path("e")), 0,
+                 "%s", cli_err);
+    cr_assert_eq(fv_safetensors_open(cli_path("e"), &st), FV_OK);
+    cr_assert_eq(fv_safetensors_read(st, fv_safetensors_find(st, "pixels"), expected), FV_OK);
+    fv_safetensors_close(st);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(fv_folder_remove(cli_path("shards")), FV_OK);
+        cr_assert_eq(fv_folder_create(cli_path("shards/train")), FV_OK);
+        cr_assert_eq(fv_folder_create(cli_path("shards/val")), FV_OK);
+        cr_assert_eq(cli_run_program("tar",
+                                     "--format=%s --sort=name -C %s/train --exclude=boxes.csv "
+                                     "-cf %s/train/0.tar .",
+                                     formats[i], cli_path("set"), cli_path("shards")),
+                     0, "%s", cli_err);
+        cr_assert_eq(cli_run_program("tar",
+                                     "--format=%s --sort=name -C %s -cf %s/val/0.tar validation",
+                                     formats[i], cli_path("set"), cli_path("shards")),
+                     0, "%s", cli_err);
+        cr_assert_eq(cli_run("data verify %s --json", cli_path("shards")), 0, "%s", cli_err);
+        cr_assert_str_eq(fv_value_find(cli_json(), "layout")->text, "tar");
+        cr_assert_eq(integer(cli_json(), "train"), 12);
+        cr_assert_eq(integer(cli_json(), "validation"), 6);
+        cr_assert_eq(
+            cli_run(BATCHES "--model-kwargs patch_size=8", cli_path("shards"), cli_path("b")), 0,
+            "%s", cli_err);
+        cr_assert_eq(fv_safetensors_open(cli_path("b"), &st), FV_OK);
+        cr_assert_eq(fv_safetensors_read(st, fv_safetensors_find(st, "pixels"), pixels), FV_OK);
+        fv_safetensors_close(st);
+        cr_expect_eq(memcmp(pixels, expected, sizeof pixels), 0, "%s", formats[i]);
+    }
+}
+
 Test(cli_data, missing_and_empty_folders) {
     fails(cli_run("data info %s", cli_path("nothing")), 1, "nothing: no such folder");
     fails(cli_run("data info %s", cli_write("file", "x", 1)), 1, "file: no such folder");
