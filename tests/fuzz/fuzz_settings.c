@@ -5,7 +5,12 @@
 
 #include <string.h>
 
-_Static_assert(FV_CMD_EVERY == 0xffff, "the input's two bytes are the set of commands");
+#define BITS 3 /* bytes in front that are the set of commands */
+_Static_assert(FV_CMD_EVERY < 1 << 8 * BITS, "every command has a bit");
+
+static uint32_t read_commands(const uint8_t *bytes) {
+    return (bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16) & FV_CMD_EVERY;
+}
 
 /* The resolved settings as text, in arena. */
 static char *resolve(const fv_settings *s, uint32_t commands, fv_arena *arena) {
@@ -32,10 +37,11 @@ void fuzz_settings(const uint8_t *bytes, size_t n_bytes) {
     fv_settings settings;
     fv_value *map = NULL;
 
-    if (n_bytes < 2) return;
-    const uint32_t commands = bytes[0] | (uint32_t)bytes[1] << 8;
+    if (n_bytes < BITS) return;
+    const uint32_t commands = read_commands(bytes);
     fv_settings_init(&settings);
-    fv_status status = fv_yaml_parse((const char *)bytes + 2, n_bytes - 2, "input", &arena, &map);
+    fv_status status =
+        fv_yaml_parse((const char *)bytes + BITS, n_bytes - BITS, "input", &arena, &map);
     if (status == FV_OK) {
         status = fv_settings_merge(&settings, map, commands);
         if (status == FV_OK)
@@ -51,11 +57,11 @@ void fuzz_option(const uint8_t *bytes, size_t n_bytes) {
     fv_arena arena = {0};
     fv_settings settings;
 
-    if (n_bytes < 2) return;
-    const uint32_t commands = bytes[0] | (uint32_t)bytes[1] << 8;
+    if (n_bytes < BITS) return;
+    const uint32_t commands = read_commands(bytes);
     char *key = fv_arena_calloc(&arena, n_bytes, 1); /* 0-terminated */
     FUZZ_REQUIRE(key);
-    memcpy(key, bytes + 2, n_bytes - 2);
+    memcpy(key, bytes + BITS, n_bytes - BITS);
     char *line_feed = strchr(key, '\n');
     const char *text = line_feed ? line_feed + 1 : "";
     if (line_feed) *line_feed = 0;
