@@ -2,6 +2,7 @@
 
 #include "core/option.h"
 #include "data/sampler.h"
+#include "tests/support/alloc_sweep.h"
 #include "tests/support/trainer_run.h"
 
 #include <criterion/criterion.h>
@@ -121,5 +122,24 @@ Test(train_train_batches, refuses_what_no_training_has) {
     refused(0, 1, "even number");
     set("model", "mini_vat");
     refused(0, 1, "mini_vit");
+    fv_settings_destroy(&settings);
+}
+
+static fv_status load_one(void *arg) {
+    fv_train_batches b;
+
+    (void)arg;
+    const fv_status status =
+        fv_train_batches_load(&settings, (fv_train_batches_range){0, 0, 1}, NULL, &b);
+    fv_train_batches_free(&b);
+    return status;
+}
+
+Test(train_train_batches, every_failing_allocation_is_reported) {
+    begin();
+    set("workers", "0");
+    set("cutmix", "1");
+    set("aug_repeats", "2");
+    cr_assert_eq(alloc_sweep(load_one, NULL, NULL), FV_OK, "%s", fv_error_message());
     fv_settings_destroy(&settings);
 }
