@@ -310,7 +310,16 @@ const fv_command fv_command_data = {
         "verify  decode every image and list the bad ones; exit status 1 when there is one\n"
         "export  write the batches that a training with these options sees in the first --steps\n"
         "        updates of --epoch to the safetensors file --out: pixels, labels, indices, and a\n"
-        "        PNG of the first images beside it",
+        "        PNG of the first images beside it\n"
+        "\n"
+        "A data set is a folder with train/ and validation/ (or val/, test/), a folder per class "
+        "in\n"
+        "each; Tiny-ImageNet or CIFAR-10 and -100 (binary version) as distributed; or tar shards,\n"
+        "train/*.tar or *train*.tar and so on, with class folders or N.jpg and N.cls inside.\n"
+        "--class-map  a text file: one class name per line in label order, or a name and its "
+        "label\n"
+        "             on every line\n"
+        "--subset     drawn by --seed; a file names one image per line, CLASS/FILE or FILE",
     .example = "fovea data synth --out shapes --classes 10 --train 2000 --val 500\n"
                "fovea data info shapes\n"
                "fovea data export --data-dir shapes --model mini_vit -b 64 --out batch.safetensors",
