@@ -7,6 +7,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/file.h"
+#include "data/dataset_settings.h"
 #include "data/loader.h"
 #include "eval/analysis/analysis.h"
 #include "eval/class_names.h"
@@ -51,7 +52,7 @@ static fv_status prepare(job *j) {
         return FV_FAIL(FV_ERR_CONFIG, "analyze needs --data-dir, the folder of the data set");
     if (strcmp(s->precision, "bf16") == 0)
         return FV_FAIL(FV_ERR_CONFIG, "--precision: attention is analysed in f32 only");
-    FV_TRY(fv_dataset_open(s->data_dir, s->split, NULL, &j->dataset));
+    FV_TRY(fv_dataset_open_settings(s, s->data_dir, s->split, FV_SPLIT_CHOSEN, &j->dataset));
     FV_TRY(fv_class_names_check(j->checkpoint, j->loaded.meta.label_names,
                                 j->loaded.model->num_classes, j->dataset));
     if (j->dataset->n_classes != j->loaded.model->num_classes)

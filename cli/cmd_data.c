@@ -1,8 +1,10 @@
-/* cmd_data.c - fovea data synth|info|verify: makes, describes and checks data sets. */
+/* cmd_data.c - fovea data synth|info|verify|export: makes, describes and checks data sets. */
 #include "cli/command.h"
+#include "cli/data_export.h"
 #include "cli/print.h"
 #include "core/suggest.h"
 #include "data/data_info.h"
+#include "data/dataset_settings.h"
 #include "data/synth.h"
 
 #include <inttypes.h>
@@ -62,26 +64,49 @@ static fv_status synth(const fv_args *args) {
 typedef struct opened {
     fv_dataset *dataset[SPLITS];
     fv_data_info info[SPLITS];
+    fv_value *bad[SPLITS]; /* messages of bad images; NULL: not asked for */
+    fv_arena arena;
 } opened;
+
+typedef struct bad_list {
+    fv_value *list;
+    fv_arena *arena;
+} bad_list;
+
+static void add_bad(void *user, const char *message) {
+    const bad_list *bad = user;
+    fv_value_add(bad->list, fv_value_string(bad->arena, message));
+}
 
 static void close_all(opened *o) {
     for (int i = 0; i < SPLITS; i++) {
         fv_data_info_free(&o->info[i]);
         fv_dataset_destroy(o->dataset[i]);
     }
+    fv_arena_destroy(&o->arena);
 }
 
 /* A set may have one split only; a split that is there and cannot be read is an error. */
-static fv_status open_all(const char *root, const fv_data_info_options *options, opened *o) {
+static fv_status open_all(const fv_args *args, const fv_data_info_options *options, opened *o) {
     int found = 0;
 
     for (int i = 0; i < SPLITS; i++) {
-        const fv_status status = fv_dataset_open(root, splits[i], NULL, &o->dataset[i]);
+        const fv_status status =
+            fv_dataset_open_settings(&args->settings, args->positional[1], splits[i],
+                                     i ? FV_SPLIT_WHOLE : FV_SPLIT_CHOSEN, &o->dataset[i]);
         if (status == FV_OK)
             found++;
         else if (status != FV_ERR_NOT_FOUND || (i + 1 == SPLITS && found == 0))
             return status;
-        if (status == FV_OK) FV_TRY(fv_data_info_compute(o->dataset[i], options, &o->info[i]));
+        if (status != FV_OK) continue;
+        fv_data_info_options with_list = *options;
+        bad_list bad = {.arena = &o->arena};
+        if (options->decode) {
+            bad.list = o->bad[i] = fv_value_new(&o->arena, FV_VALUE_LIST);
+            with_list.on_bad = add_bad;
+            with_list.user = &bad;
+        }
+        FV_TRY(fv_data_info_compute(o->dataset[i], &with_list, &o->info[i]));
     }
     return FV_OK;
 }
@@ -139,8 +164,10 @@ static fv_status print_value(const opened *o) {
     for (int i = 0; i < SPLITS; i++) {
         fv_value_set(&arena, map, splits[i],
                      fv_value_int(&arena, o->dataset[i] ? o->info[i].n_samples : 0));
-        if (o->dataset[i])
-            fv_value_set(&arena, parts, splits[i], split_value(&arena, o->dataset[i], &o->info[i]));
+        if (!o->dataset[i]) continue;
+        fv_value *part = split_value(&arena, o->dataset[i], &o->info[i]);
+        if (o->bad[i]) fv_value_set(&arena, part, "bad_files", fv_value_copy(&arena, o->bad[i]));
+        fv_value_set(&arena, parts, splits[i], part);
     }
     fv_value_set(&arena, map, "class_names", names);
     fv_value_set(&arena, map, "splits", parts);
@@ -157,7 +184,7 @@ static void print_side(const char *name, const fv_side_stats *side) {
                  side->median);
 }
 
-static void print_split(const fv_dataset *ds, const fv_data_info *info) {
+static void print_split(const fv_dataset *ds, const fv_data_info *info, const fv_value *bad) {
     const bool large = info->n_bytes >= 1000000;
 
     fv_print("%s: %" PRId64 " images, %.1f %s", ds->split, info->n_samples,
@@ -169,7 +196,9 @@ static void print_split(const fv_dataset *ds, const fv_data_info *info) {
     if (info->n_with_boxes > 0) fv_print(", %" PRId64 " with boxes", info->n_with_boxes);
     if (info->n_with_masks > 0) fv_print(", %" PRId64 " with masks", info->n_with_masks);
     if (info->n_with_markers > 0) fv_print(", %" PRId64 " with markers", info->n_with_markers);
-    if (info->n_bad > 0)
+    for (const fv_value *v = bad ? bad->first : NULL; v; v = v->next)
+        fv_print("\n  bad: %s", v->text);
+    if (info->n_bad > 0 && !bad)
         fv_print("\n  bad: %" PRId64 " of %" PRId64 " looked at; first: %s", info->n_bad,
                  info->n_probed, info->bad);
     fv_print("\n");
@@ -181,7 +210,7 @@ static void print_text(const opened *o) {
 
     fv_print("%s: %s layout, %" PRId64 " classes\n", ds->root, ds->layout, ds->n_classes);
     for (int i = 0; i < SPLITS; i++)
-        if (o->dataset[i]) print_split(o->dataset[i], &o->info[i]);
+        if (o->dataset[i]) print_split(o->dataset[i], &o->info[i], o->bad[i]);
     for (int64_t c = 0; c < shown; c++) {
         fv_print("  %-24s", ds->class_names[c]);
         for (int i = 0; i < SPLITS; i++)
@@ -193,7 +222,7 @@ static void print_text(const opened *o) {
 }
 
 static fv_status describe(const fv_args *args, const fv_data_info_options *options, opened *o) {
-    FV_TRY(open_all(args->positional[1], options, o));
+    FV_TRY(open_all(args, options, o));
     if (args->settings.json) return print_value(o);
     print_text(o);
     return FV_OK;
@@ -228,8 +257,10 @@ static const struct part {
     fv_status (*run)(const fv_args *args);
 } parts[] = {
     {"synth", "--out DIR [options]", FV_CMD_SYNTH, 0, synth},
-    {"info", "DIR [options]", 0, 1, info},
-    {"verify", "DIR [options]", 0, 1, verify},
+    {"info", "DIR [options]", FV_CMD_DATA, 1, info},
+    {"verify", "DIR [options]", FV_CMD_DATA, 1, verify},
+    {"export", "-c FILE --data-dir DIR --out FILE [options]", FV_CMD_EXPORT | FV_CMD_TRAIN, 0,
+     fv_data_export},
 };
 #define PARTS (sizeof parts / sizeof *parts)
 
@@ -263,23 +294,37 @@ static fv_status run(const fv_args *args) {
         FV_TRY(check_options(&args->settings, &parts[i]));
         return parts[i].run(args);
     }
-    return FV_FAIL(FV_ERR_CONFIG, "data: unknown part '%.80s'%s (synth, info or verify)", word,
-                   fv_suggest_text(word, names, hint));
+    return FV_FAIL(FV_ERR_CONFIG, "data: unknown part '%.80s'%s (synth, info, verify or export)",
+                   word, fv_suggest_text(word, names, hint));
 }
 
 const fv_command fv_command_data = {
     .name = "data",
     .summary = "make, describe and check data sets",
-    .usage = "synth|info|verify [DIR] [options]",
+    .usage = "synth|info|verify|export [DIR] [options]",
     .details =
         "synth   write the built-in set of textured shapes with boxes and masks to --out;\n"
         "        --shortcut pastes a marker on one class, to see what explains a model that\n"
         "        learned it\n"
         "info    count the images of a data set by split and class\n"
-        "verify  decode every image; exit status 1 when one is bad",
+        "verify  decode every image and list the bad ones; exit status 1 when there is one\n"
+        "export  write the batches that a training with these options sees in the first --steps\n"
+        "        updates of --epoch to the safetensors file --out: pixels, labels, indices, and a\n"
+        "        PNG of the first images beside it\n"
+        "\n"
+        "A data set is a folder with train/ and validation/ (or val/, test/), a folder per class "
+        "in\n"
+        "each; Tiny-ImageNet or CIFAR-10 and -100 (binary version) as distributed; or tar shards,\n"
+        "train/*.tar or *train*.tar and so on, with class folders or N.jpg and N.cls inside.\n"
+        "--class-map  a text file: one class name per line in label order, or a name and its "
+        "label\n"
+        "             on every line\n"
+        "--subset     drawn by --seed; a file names one image per line, CLASS/FILE or FILE",
     .example = "fovea data synth --out shapes --classes 10 --train 2000 --val 500\n"
-               "fovea data info shapes",
-    .options = FV_CMD_DATA | FV_CMD_SYNTH,
+               "fovea data info shapes\n"
+               "fovea data export --data-dir shapes --model mini_vit -b 64 --out batch.safetensors",
+    .options = FV_CMD_DATA | FV_CMD_SYNTH | FV_CMD_EXPORT,
+    .file_options = FV_CMD_TRAIN,
     .min_args = 1,
     .max_args = 2,
     .run = run,

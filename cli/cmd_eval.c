@@ -5,6 +5,7 @@
 #include "cli/print.h"
 #include "cli/progress.h"
 #include "core/parallel.h"
+#include "data/dataset_settings.h"
 #include "eval/class_names.h"
 #include "eval/evaluate.h"
 #include "eval/logits_file.h"
@@ -36,7 +37,7 @@ static fv_status prepare(job *j) {
                                    &j->loaded));
     if (!s->data_dir[0])
         return FV_FAIL(FV_ERR_CONFIG, "eval needs --data-dir, the folder of the data set");
-    FV_TRY(fv_dataset_open(s->data_dir, s->split, NULL, &j->dataset));
+    FV_TRY(fv_dataset_open_settings(s, s->data_dir, s->split, FV_SPLIT_CHOSEN, &j->dataset));
     FV_TRY(fv_class_names_check(j->checkpoint, j->loaded.meta.label_names,
                                 j->loaded.model->num_classes, j->dataset));
     if (s->logits[0])

@@ -10,6 +10,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/file.h"
+#include "data/sample.h"
 #include "eval/saliency/faithful_log.h"
 #include "eval/saliency/ground_truth.h"
 #include "eval/saliency/randomisation.h"
@@ -164,7 +165,7 @@ static fv_status load(job *j, int64_t i, view *v, fv_faithful_image *out) {
     fv_image *image = NULL;
     bool has_mask, has_marker;
 
-    FV_TRY(fv_preprocess_load(pre, sample->path, &image));
+    FV_TRY(fv_sample_load(sample, pre, &image));
     fv_status status = fv_transform_eval_image(pre, image, &j->scratch, &v->picture);
     if (status == FV_OK) {
         fv_normalize(pre, &v->picture, v->pixels);
@@ -172,7 +173,7 @@ static fv_status load(job *j, int64_t i, view *v, fv_faithful_image *out) {
     }
     fv_image_destroy(image);
     if (status == FV_OK) status = load_clean(j, sample, v, &has_marker);
-    if (status != FV_OK) return fv_error_context(status, "%s", sample->path);
+    if (status != FV_OK) return fv_sample_context(status, sample);
     *out = (fv_faithful_image){.pixels = v->pixels,
                                .target = j->target.target == FV_TARGET_LABEL ? sample->label
                                                                              : j->target.target,
@@ -214,7 +215,7 @@ static fv_status score_image(job *j, int64_t i, view *v) {
     }
     if (status == FV_OK) status = fv_faithful_run(&j->question, &image, v->values);
     if (status == FV_OK) status = randomise(j, &image, v);
-    if (status != FV_OK) return fv_error_context(status, "%s", sample->path);
+    if (status != FV_OK) return fv_sample_context(status, sample);
     if (j->log) FV_TRY(fv_faithful_log_add(j->log, sample->name, v->values));
     return fv_faithful_table_add(&j->table, v->values, sample->label);
 }

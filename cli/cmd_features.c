@@ -6,6 +6,7 @@
 #include "cli/progress.h"
 #include "core/clock.h"
 #include "core/parallel.h"
+#include "data/dataset_settings.h"
 #include "eval/features.h"
 #include "eval/probe.h"
 #include "train/stepper.h"
@@ -48,9 +49,10 @@ static fv_status prepare(job *j, const char *checkpoint) {
         fv_checkpoint_args_open(s, checkpoint, (fv_checkpoint_use){.bf16 = j->bf16}, &j->loaded));
     if (!s->data_dir[0])
         return FV_FAIL(FV_ERR_CONFIG, "features needs --data-dir, the folder of the data set");
-    FV_TRY(fv_dataset_open(s->data_dir, s->split, NULL, &j->dataset));
+    FV_TRY(fv_dataset_open_settings(s, s->data_dir, s->split,
+                                    j->probes ? FV_SPLIT_WHOLE : FV_SPLIT_CHOSEN, &j->dataset));
     if (!j->probes) return FV_OK;
-    FV_TRY(fv_dataset_open(s->data_dir, s->train_split, NULL, &j->train));
+    FV_TRY(fv_dataset_open_settings(s, s->data_dir, s->train_split, FV_SPLIT_CHOSEN, &j->train));
     return same_classes(j->train, j->dataset);
 }
 

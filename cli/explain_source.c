@@ -1,6 +1,8 @@
 #include "cli/explain_source.h"
 
 #include "cli/image_args.h"
+#include "data/dataset_settings.h"
+#include "data/sample.h"
 #include "eval/class_names.h"
 
 /* The first `limit` samples of each class. */
@@ -16,7 +18,7 @@ static fv_status take_samples(fv_explain_source *s, int64_t limit) {
     if (s->count < 0) return FV_ERR_NOMEM;
     for (int64_t i = 0; i < s->count; i++) {
         s->sample[i] = &d->samples[index[i]];
-        s->path[i] = s->sample[i]->path;
+        s->path[i] = fv_sample_title(s->sample[i]);
     }
     return FV_OK;
 }
@@ -36,7 +38,8 @@ fv_status fv_explain_source_open(const fv_settings *settings, const char *checkp
         out->count = images.count;
         return FV_OK;
     }
-    FV_TRY(fv_dataset_open(settings->data_dir, settings->split, NULL, &out->dataset));
+    FV_TRY(fv_dataset_open_settings(settings, settings->data_dir, settings->split, FV_SPLIT_CHOSEN,
+                                    &out->dataset));
     FV_TRY(fv_class_names_check(checkpoint, loaded->meta.label_names, loaded->model->num_classes,
                                 out->dataset));
     return take_samples(out, settings->count);
@@ -53,7 +56,10 @@ fv_status fv_explain_source_load(const fv_explain_source *source, const fv_prepr
                                  float *pixels) {
     fv_image *image = NULL;
 
-    FV_TRY(fv_preprocess_load(preprocess, source->path[i], &image));
+    if (source->sample)
+        FV_TRY(fv_sample_load(source->sample[i], preprocess, &image));
+    else
+        FV_TRY(fv_preprocess_load(preprocess, source->path[i], &image));
     const fv_status status = fv_transform_eval_image(preprocess, image, scratch, picture);
     fv_image_destroy(image);
     if (status != FV_OK) return fv_error_context(status, "%s", source->path[i]);

@@ -8,7 +8,7 @@
 
 typedef struct fv_explain_source {
     int64_t count;
-    const char **path;        /* [count] */
+    const char **path;        /* [count]; of samples what fv_sample_title says */
     const fv_sample **sample; /* [count]; NULL without a data set */
     fv_dataset *dataset;      /* NULL: image arguments */
     fv_arena arena;

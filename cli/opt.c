@@ -92,13 +92,38 @@ static fv_status take_pairs(scanner *s, const fv_option *o, const char *flag) {
     return n ? FV_OK : FV_FAIL(FV_ERR_CONFIG, "%s needs KEY=VALUE", flag);
 }
 
+/* "; did you mean '--epochs'?", among the command's own options if possible, or "". */
+static const char *suggestion(const scanner *s, const char *flag, char text[FV_SUGGEST_TEXT]) {
+    static const char *const common[] = {"help", "set", "print_config", NULL};
+    const char *word = flag + strspn(flag, "-");
+    const char *best = fv_option_near(word, s->args->command->options);
+
+    if (!best) best = fv_suggest(word, common);
+    text[0] = 0;
+    if (!best) return text;
+    snprintf(text, FV_SUGGEST_TEXT, "; did you mean '--%s'?", best);
+    for (char *c = text; *c; c++)
+        if (*c == '_') *c = '-';
+    return text;
+}
+
+static fv_status unknown_option(const scanner *s, const char *flag) {
+    char hint[FV_SUGGEST_TEXT];
+
+    return FV_FAIL(FV_ERR_CONFIG, "unknown option '%.80s'%s", flag, suggestion(s, flag, hint));
+}
+
 /* An option that was found: its value is behind '=' or in the words that follow. */
 static fv_status take_option(scanner *s, const fv_option *o, const char *flag, const char *value) {
-    char takers[256];
+    char takers[256], hint[FV_SUGGEST_TEXT];
 
-    if (!(o->commands & s->args->command->options))
-        return FV_FAIL(FV_ERR_CONFIG, "%s is not an option of %s; it belongs to %s", flag,
-                       s->args->command->name, fv_command_names(o->commands, takers));
+    if (!(o->commands & s->args->command->options)) {
+        const char *near = fv_option_near(o->name, s->args->command->options);
+        const bool meant = !near || fv_edit_distance(o->name, near) > 1;
+        return FV_FAIL(FV_ERR_CONFIG, "%s is not an option of %s; it belongs to %s%s", flag,
+                       s->args->command->name, fv_command_names(o->commands, takers),
+                       meant ? "" : suggestion(s, flag, hint));
+    }
     if (!value) {
         switch (o->type) {
         case FV_OPTION_BOOL:
@@ -119,27 +144,6 @@ static fv_status take_option(scanner *s, const fv_option *o, const char *flag, c
     }
     if (strcmp(o->name, "config") == 0) s->config = value;
     return add(s, o->name, value, flag);
-}
-
-/* "unknown option '--epoch'; did you mean '--epochs'?", among the command's own options if possible. */
-static fv_status unknown_option(const scanner *s, const char *flag) {
-    static const char *const common[] = {"help", "set", "print_config", NULL};
-    const char *names[256] = {NULL}, *word = flag + strspn(flag, "-");
-    char kebab[FV_OPTION_TEXT];
-    int n = 0;
-
-    for (int i = 0; i < fv_n_options && n < 255; i++) {
-        if (fv_option_table[i].commands & s->args->command->options)
-            names[n++] = fv_option_table[i].name;
-    }
-    const char *best = fv_suggest(word, names);
-    if (!best) best = fv_suggest(word, common);
-    if (!best) return FV_FAIL(FV_ERR_CONFIG, "unknown option '%.80s'", flag);
-    snprintf(kebab, sizeof kebab, "%s", best);
-    for (char *c = kebab; *c; c++) {
-        if (*c == '_') *c = '-';
-    }
-    return FV_FAIL(FV_ERR_CONFIG, "unknown option '%.80s'; did you mean '--%s'?", flag, kebab);
 }
 
 /* --name, --name=value, --no-name, --map.key=value */

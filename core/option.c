@@ -2,6 +2,7 @@
 
 #include "core/option_list.h"
 #include "core/settings.h"
+#include "core/suggest.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +14,10 @@ enum {
 #undef FV_X
         FLAG_ONLY = FV_OPTION_FLAG_ONLY | FV_OPTION_NOT_SAVED,
     NOT_SAVED = FV_OPTION_NOT_SAVED,
-    CKPT = EVAL | PREDICT | FEATURES | EXPLAIN | FAITHFUL | ANALYZE,
+    WALK = EVAL | FEATURES | EXPLAIN | FAITHFUL | ANALYZE,
+    CKPT = WALK | PREDICT,
+    INPUT = TRAIN | EXPORT,
+    READ = INPUT | WALK | DATA,
     RUN = CKPT | TRAIN | ABLATE | BENCH,
     ALL = FV_CMD_EVERY,
 };
@@ -72,10 +76,14 @@ const char *fv_option_short(const fv_option *option) {
     return NULL;
 }
 
-const char *const *fv_option_names(void) {
-#define NAME(field, ...) #field,
-    static const char *const names[] = {FV_OPTION_LIST(NAME, NAME, NAME, NAME, NAME, NAME) NULL};
-    return names;
+const char *fv_option_near(const char *word, uint32_t commands) {
+    const char *names[sizeof fv_option_table / sizeof *fv_option_table + 1];
+    int n = 0;
+
+    for (int i = 0; i < fv_n_options; i++)
+        if (fv_option_table[i].commands & commands) names[n++] = fv_option_table[i].name;
+    names[n] = NULL;
+    return fv_suggest(word, names);
 }
 
 const char *fv_option_kebab(const fv_option *option, char text[FV_OPTION_TEXT]) {

@@ -23,7 +23,8 @@
     X(MODELS, models)          \
     X(SUMMARY, summary)        \
     X(INFO, info)              \
-    X(OPTIONS, options)
+    X(OPTIONS, options)        \
+    X(EXPORT, export)
 
 enum fv_command_index {
 #define FV_X(bit, name) FV_CMD_INDEX_##bit,
@@ -74,8 +75,8 @@ const fv_option *fv_option_find(const char *name);
 const fv_option *fv_option_alias(const char *spelling);
 const char *fv_option_short(const fv_option *option);
 
-/* All names, NULL-terminated, for suggestions. */
-const char *const *fv_option_names(void);
+/* The option of these commands whose name is nearest to a word, NULL when none is near. */
+const char *fv_option_near(const char *word, uint32_t commands);
 
 /* "batch-size" into text; returns text. */
 #define FV_OPTION_TEXT 64

@@ -12,8 +12,9 @@
  *   MAP(name, commands, help)                               fv_value *, free-form nested group
  *
  * commands: TRAIN | EVAL ... as in option.h, and the groups RUN (anything that computes), CKPT (what
- * reads a checkpoint), ALL; FLAG_ONLY refuses the option in files; NOT_SAVED leaves it out of the
- * resolved configuration. */
+ * reads a checkpoint), WALK (what takes a checkpoint through a split), INPUT (what makes the batches of
+ * a training), READ (what reads a data set), ALL; FLAG_ONLY refuses the option in files; NOT_SAVED
+ * leaves it out of the resolved configuration. */
 #ifndef FV_CORE_OPTION_LIST_H
 #define FV_CORE_OPTION_LIST_H
 
@@ -23,17 +24,21 @@
 
 /* clang-format off */
 #define FV_OPTION_LIST(INT, REAL, BOOL, STRING, REALS, MAP)                                          \
-    STRING(config, "", NULL, TRAIN | ABLATE | BENCH | SUMMARY | FLAG_ONLY,                           \
+    STRING(config, "", NULL, TRAIN | ABLATE | BENCH | SUMMARY | EXPORT | FLAG_ONLY,                  \
            "YAML file with options; flags win over it")                                              \
     /* data */                                                                                       \
-    STRING(data_dir, "", NULL, TRAIN | EVAL | FEATURES | EXPLAIN | FAITHFUL | ANALYZE | BENCH,       \
-           "data set: an image folder or Tiny-ImageNet's own layout")                                \
-    STRING(train_split, "train", NULL, TRAIN | FEATURES | BENCH, "split to train on")                \
+    STRING(data_dir, "", NULL, INPUT | WALK | BENCH,                                                 \
+           "data set: image folder, Tiny-ImageNet, CIFAR binaries or tar shards")                    \
+    STRING(train_split, "train", NULL, INPUT | FEATURES | BENCH, "split to train on")                \
     STRING(val_split, "validation", NULL, TRAIN, "split to evaluate on between epochs")              \
-    STRING(split, "validation", NULL, EVAL | FEATURES | EXPLAIN | FAITHFUL | ANALYZE,                \
-           "split to read")                                                                          \
-    INT(max_bad, 0, 0, INT64_MAX, TRAIN | EVAL | FEATURES | EXPLAIN | FAITHFUL | ANALYZE,            \
-        "corrupt images to skip before giving up")                                                   \
+    STRING(split, "validation", NULL, WALK, "split to read")                                         \
+    STRING(class_order, "byte", "byte natural", READ, "order of classes (natural: c2 before c10)")   \
+    STRING(class_map, "", NULL, READ,                                                                \
+           "file of class names in label order; others are left out")                                \
+    STRING(subset, "", NULL, READ,                                                                   \
+           "images to train on or read: N per class, a share (0.1), or a file of names")             \
+    INT(max_bad, 0, 0, INT64_MAX, INPUT | WALK, "corrupt images to skip before giving up")           \
+    INT(epoch, 0, 0, 1000000, EXPORT, "epoch whose first batches are written, from 0")               \
     INT(classes, 10, 2, 10, SYNTH, "classes of a synthetic set")                                     \
     INT(size, 64, 32, 512, SYNTH, "image side of a synthetic set in pixels")                         \
     INT(train, 2000, 2, 10000000, SYNTH, "training images of a synthetic set")                       \
@@ -41,15 +46,15 @@
     INT(shortcut, -1, -1, 9, SYNTH, "class (0 = disc ...) that gets a marker (-1 = none)")           \
     BOOL(force, false, SYNTH | NOT_SAVED, "replace a synthetic set of other parameters")             \
     /* model */                                                                                      \
-    STRING(model, "", NULL, TRAIN | CKPT | BENCH | SUMMARY | CONVERT,                                \
+    STRING(model, "", NULL, INPUT | CKPT | BENCH | SUMMARY | CONVERT,                                \
            "model name, see 'fovea models'; checkpoints know theirs (timm: resnet50)")               \
-    MAP(model_kwargs, TRAIN | CKPT | BENCH | SUMMARY | CONVERT,                                      \
+    MAP(model_kwargs, INPUT | CKPT | BENCH | SUMMARY | CONVERT,                                      \
         "constructor arguments, e.g. depth=6 num_heads=3")                                           \
-    MAP(attention, TRAIN | BENCH | SUMMARY, "token mixer, e.g. kind=mhsa heads=6")                   \
-    MAP(pool, TRAIN | BENCH | SUMMARY, "head pooling, e.g. kind=cls")                                \
-    MAP(pos, TRAIN | BENCH | SUMMARY, "position embedding, e.g. kind=none")                          \
-    INT(num_classes, 0, 0, 1000000, TRAIN | BENCH | SUMMARY, "classes (0 = from the data)")          \
-    INT(img_size, 0, 0, 16384, TRAIN | CKPT | BENCH | SUMMARY | CONVERT,                             \
+    MAP(attention, INPUT | BENCH | SUMMARY, "token mixer, e.g. kind=mhsa heads=6")                   \
+    MAP(pool, INPUT | BENCH | SUMMARY, "head pooling, e.g. kind=cls")                                \
+    MAP(pos, INPUT | BENCH | SUMMARY, "position embedding, e.g. kind=none")                          \
+    INT(num_classes, 0, 0, 1000000, INPUT | BENCH | SUMMARY, "classes (0 = from the data)")          \
+    INT(img_size, 0, 0, 16384, INPUT | CKPT | BENCH | SUMMARY | CONVERT,                             \
         "image side in pixels (0 = model's)")                                                        \
     STRING(initial_checkpoint, "", NULL, TRAIN,                                                      \
            "weights to start from, of other classes or another size too")                            \
@@ -58,10 +63,10 @@
     BOOL(use_ema, false, CKPT | CONVERT, "use the averaged weights of the checkpoint")               \
     STRING(to, "timm", NULL, CONVERT, "names to write: timm, authors, transformers")                 \
     /* batches and length */                                                                         \
-    INT(batch_size, 128, 1, 65536, TRAIN | EVAL | FEATURES | EXPLAIN | FAITHFUL | ANALYZE | BENCH,   \
+    INT(batch_size, 128, 1, 65536, INPUT | WALK | BENCH,                                             \
         "images per step; explanations: per pass, 8 unless given")                                   \
     INT(validation_batch_size, 0, 0, 65536, TRAIN, "images per evaluation step (0 = batch_size)")    \
-    INT(grad_accum_steps, 1, 1, 65536, TRAIN | BENCH, "steps whose gradients make one update")       \
+    INT(grad_accum_steps, 1, 1, 65536, INPUT | BENCH, "steps whose gradients make one update")       \
     INT(epochs, 300, 0, 1000000, TRAIN, "epochs to train")                                           \
     INT(max_steps, 0, 0, INT64_MAX, TRAIN, "stop after this many updates (0 = epochs decide)")       \
     /* learning rate */                                                                              \
@@ -86,46 +91,46 @@
     REALS(opt_betas, 2, "", 0, 1, TRAIN, "optimiser betas (default: its own)")                       \
     REAL(weight_decay, 0.05, 0, FV_ANY_REAL, TRAIN, "decoupled weight decay (timm: 2e-5)")           \
     REAL(clip_grad, 0, 0, FV_ANY_REAL, TRAIN, "largest gradient norm (0 = no clipping)")             \
-    REAL(smoothing, 0.1, 0, 1, TRAIN, "label smoothing")                                             \
+    REAL(smoothing, 0.1, 0, 1, INPUT, "label smoothing")                                             \
     REAL(drop_path, 0, 0, 0.999, TRAIN | BENCH, "stochastic depth rate of the last block")           \
-    REAL(mixup, 0, 0, FV_ANY_REAL, TRAIN, "mixup: alpha of the beta distribution (0 = off)")         \
-    REAL(cutmix, 0, 0, FV_ANY_REAL, TRAIN, "cutmix: alpha of the beta distribution (0 = off)")       \
-    REALS(cutmix_minmax, 2, "", 0, 1, TRAIN, "cutmix: range of the rectangle's sides, not of alpha") \
-    REAL(mixup_prob, 1, 0, 1, TRAIN, "chance that a batch is mixed")                                 \
-    REAL(mixup_switch_prob, 0.5, 0, 1, TRAIN, "chance of cutmix where mixup is on too")              \
-    INT(mixup_off_epoch, 0, 0, 1000000, TRAIN, "epoch from which nothing is mixed (0 = never)")      \
-    BOOL(bce_loss, false, TRAIN, "binary cross entropy per class instead of cross entropy")          \
-    REAL(bce_target_thresh, 0, 0, 1, TRAIN, "targets above it count as 1, others as 0 (0 = off)")    \
+    REAL(mixup, 0, 0, FV_ANY_REAL, INPUT, "mixup: alpha of the beta distribution (0 = off)")         \
+    REAL(cutmix, 0, 0, FV_ANY_REAL, INPUT, "cutmix: alpha of the beta distribution (0 = off)")       \
+    REALS(cutmix_minmax, 2, "", 0, 1, INPUT, "cutmix: range of the rectangle's sides, not of alpha") \
+    REAL(mixup_prob, 1, 0, 1, INPUT, "chance that a batch is mixed")                                 \
+    REAL(mixup_switch_prob, 0.5, 0, 1, INPUT, "chance of cutmix where mixup is on too")              \
+    INT(mixup_off_epoch, 0, 0, 1000000, INPUT, "epoch from which nothing is mixed (0 = never)")      \
+    BOOL(bce_loss, false, INPUT, "binary cross entropy per class instead of cross entropy")          \
+    REAL(bce_target_thresh, 0, 0, 1, INPUT, "targets above it count as 1, others as 0 (0 = off)")    \
     BOOL(model_ema, false, TRAIN, "keep and evaluate a moving average of the weights")               \
     REAL(model_ema_decay, 0.9998, 0, 1, TRAIN, "share of the average that an update keeps")          \
     BOOL(model_ema_warmup, false, TRAIN, "a smaller decay during the first updates")                 \
     /* pixels */                                                                                     \
-    REALS(mean, 3, "", -1e6, 1e6, TRAIN | CKPT, "channel means (default: the model's)")              \
-    REALS(std, 3, "", 1e-6, 1e6, TRAIN | CKPT, "channel deviations (default: the model's)")          \
-    STRING(interpolation, "", "bilinear bicubic", TRAIN | CKPT, "evaluation resize (empty: model's)")\
-    REAL(crop_pct, 0, 0, 1, TRAIN | CKPT, "evaluation crop fraction (0 = model's)")                  \
-    BOOL(exif_orientation, false, TRAIN | CKPT, "turn JPEGs as their EXIF says (timm: ignored)")     \
-    STRING(train_interpolation, "random", "random bilinear bicubic", TRAIN | BENCH,                  \
+    REALS(mean, 3, "", -1e6, 1e6, INPUT | CKPT, "channel means (default: the model's)")              \
+    REALS(std, 3, "", 1e-6, 1e6, INPUT | CKPT, "channel deviations (default: the model's)")          \
+    STRING(interpolation, "", "bilinear bicubic", INPUT | CKPT, "evaluation resize (empty: model's)")\
+    REAL(crop_pct, 0, 0, 1, INPUT | CKPT, "evaluation crop fraction (0 = model's)")                  \
+    BOOL(exif_orientation, false, INPUT | CKPT, "turn JPEGs as their EXIF says (timm: ignored)")     \
+    STRING(train_interpolation, "random", "random bilinear bicubic", INPUT | BENCH,                  \
            "resize in training")                                                                     \
-    REALS(scale, 2, "0.08 1.0", 1e-6, 1, TRAIN | BENCH, "random crop: range of the area")            \
-    REALS(ratio, 2, "0.75 1.3333333333333333", 1e-3, 1e3, TRAIN | BENCH,                             \
+    REALS(scale, 2, "0.08 1.0", 1e-6, 1, INPUT | BENCH, "random crop: range of the area")            \
+    REALS(ratio, 2, "0.75 1.3333333333333333", 1e-3, 1e3, INPUT | BENCH,                             \
           "random crop: range of width / height")                                                    \
-    REAL(hflip, 0.5, 0, 1, TRAIN | BENCH, "chance of a horizontal flip")                             \
-    REAL(vflip, 0, 0, 1, TRAIN | BENCH, "chance of a vertical flip")                                 \
-    STRING(aa, "", NULL, TRAIN, "RandAugment as timm writes it: rand-m9-mstd0.5-inc1 (empty: off)")  \
-    INT(aug_repeats, 0, 0, 255, TRAIN, "augmented copies of an image in a batch (0 = 1)")            \
-    REAL(reprob, 0, 0, 1, TRAIN, "chance of random erasing")                                         \
-    STRING(remode, "pixel", "pixel rand const", TRAIN, "erase with noise, a random or mean colour")  \
-    INT(recount, 1, 1, 256, TRAIN, "rectangles to erase in an image")                                \
+    REAL(hflip, 0.5, 0, 1, INPUT | BENCH, "chance of a horizontal flip")                             \
+    REAL(vflip, 0, 0, 1, INPUT | BENCH, "chance of a vertical flip")                                 \
+    STRING(aa, "", NULL, INPUT, "RandAugment as timm writes it: rand-m9-mstd0.5-inc1 (empty: off)")  \
+    INT(aug_repeats, 0, 0, 255, INPUT, "augmented copies of an image in a batch (0 = 1)")            \
+    REAL(reprob, 0, 0, 1, INPUT, "chance of random erasing")                                         \
+    STRING(remode, "pixel", "pixel rand const", INPUT, "erase with noise, a random or mean colour")  \
+    INT(recount, 1, 1, 256, INPUT, "rectangles to erase in an image")                                \
     /* run */                                                                                        \
-    INT(seed, 42, 0, INT64_MAX, TRAIN | FAITHFUL | ANALYZE | ABLATE | EXPLAIN | BENCH | SYNTH,       \
+    INT(seed, 42, 0, INT64_MAX, READ | ABLATE | BENCH | SYNTH,                                       \
         "seed of every random number")                                                               \
     INT(threads, 0, 0, 256, RUN | INFO | SYNTH, "compute threads (0 = all allowed cores)")           \
-    INT(workers, -1, -1, 256, TRAIN | EVAL | FEATURES | FAITHFUL | ANALYZE | BENCH,                  \
+    INT(workers, -1, -1, 256, TRAIN | EVAL | FEATURES | FAITHFUL | ANALYZE | BENCH | EXPORT,         \
         "loader threads (-1 = automatic)")                                                           \
     STRING(precision, "auto", "auto f32 bf16", RUN, "arithmetic (auto: the command's best)")         \
     STRING(out, "", NULL,                                                                            \
-           TRAIN | FEATURES | EXPLAIN | FAITHFUL | ANALYZE | ABLATE | SYNTH | DATA | REPORT | CONVERT,\
+           INPUT | FEATURES | EXPLAIN | FAITHFUL | ANALYZE | ABLATE | SYNTH | REPORT | CONVERT,       \
            "output folder or file")                                                                  \
     STRING(resume, "", NULL, TRAIN | EXPLAIN | FAITHFUL | NOT_SAVED,                                 \
            "continue: auto, or for train a run or a checkpoint folder")                              \
@@ -159,7 +164,7 @@
            "range of colours, NAME[:NUMBER] (empty: percentile:99 with sign, minmax without)")       \
     BOOL(shared_scale, false, EXPLAIN, "one range for the maps of an image beside one another")      \
     INT(warmup, 5, 0, 1000000, BENCH, "steps before the clock starts")                               \
-    INT(steps, 20, 1, 1000000, BENCH, "steps to measure")                                            \
+    INT(steps, 20, 1, 1000000, BENCH | EXPORT, "steps to measure; to write: 1 unless given")         \
     BOOL(json, false, ALL | NOT_SAVED, "print one JSON value on stdout")                             \
     STRING(color, "auto", "auto always never", ALL | NOT_SAVED, "coloured messages")
 /* clang-format on */

@@ -23,6 +23,7 @@ typedef enum fv_rng_purpose {
     FV_RNG_SMOOTHGRAD, /* noise on an explained image: step = draw */
     FV_RNG_RISE,       /* masks of an explained image: step = mask */
     FV_RNG_RANDOM_MAP, /* the map that other maps are compared with */
+    FV_RNG_SUBSET,     /* samples of a class that stay: layer = hash of its name */
 } fv_rng_purpose;
 
 typedef struct fv_rng_key {

@@ -43,13 +43,44 @@ static fv_status read_all(int fd, const char *path, size_t max_bytes, fv_buffer 
     return FV_OK;
 }
 
-fv_status fv_buffer_read(fv_buffer *buffer, const char *path, size_t max_bytes) {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* never waits on a named pipe */
+static fv_status open_file(const char *path, int *fd) {
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* never waits on a named pipe */
+    if (*fd >= 0) return FV_OK;
+    return FV_FAIL(errno == ENOENT || errno == ENOTDIR ? FV_ERR_NOT_FOUND : FV_ERR_IO, "%s: %s",
+                   path, strerror(errno));
+}
 
-    if (fd < 0)
-        return FV_FAIL(errno == ENOENT || errno == ENOTDIR ? FV_ERR_NOT_FOUND : FV_ERR_IO, "%s: %s",
-                       path, strerror(errno));
+fv_status fv_buffer_read(fv_buffer *buffer, const char *path, size_t max_bytes) {
+    int fd = -1;
+
+    FV_TRY(open_file(path, &fd));
     const fv_status status = read_all(fd, path, max_bytes, buffer);
+    close(fd);
+    return status;
+}
+
+static fv_status read_part(int fd, const char *path, int64_t offset, fv_buffer *buffer) {
+    size_t done = 0;
+
+    while (done < buffer->size) {
+        const ssize_t n =
+            pread(fd, buffer->bytes + done, buffer->size - done, (off_t)offset + (off_t)done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return FV_FAIL(FV_ERR_IO, "%s: %s", path, strerror(errno));
+        if (n == 0)
+            return FV_FAIL(FV_ERR_FORMAT, "%s: ends before byte %lld", path,
+                           (long long)offset + (long long)buffer->size);
+        done += (size_t)n;
+    }
+    return FV_OK;
+}
+
+fv_status fv_buffer_read_part(fv_buffer *buffer, const char *path, int64_t offset, size_t n_bytes) {
+    int fd = -1;
+
+    FV_TRY(fv_buffer_reserve(buffer, n_bytes));
+    FV_TRY(open_file(path, &fd));
+    const fv_status status = read_part(fd, path, offset, buffer);
     close(fd);
     return status;
 }

@@ -21,6 +21,9 @@ fv_status fv_buffer_reserve(fv_buffer *buffer, size_t n_bytes);
  * FV_ERR_FORMAT (too large, a folder), FV_ERR_NOMEM. */
 fv_status fv_buffer_read(fv_buffer *buffer, const char *path, size_t max_bytes);
 
+/* The same of n_bytes at an offset of a file, all of them: FV_ERR_FORMAT when it ends before. */
+fv_status fv_buffer_read_part(fv_buffer *buffer, const char *path, int64_t offset, size_t n_bytes);
+
 void fv_buffer_free(fv_buffer *buffer); /* leaves an empty buffer */
 
 #endif

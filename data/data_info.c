@@ -1,8 +1,7 @@
 #include "data/data_info.h"
 
 #include "core/alloc.h"
-#include "data/buffer.h"
-#include "data/image.h"
+#include "data/sample.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,17 +36,9 @@ static void count_samples(const fv_dataset *ds, fv_data_info *info) {
     }
 }
 
-static fv_status probe(const char *path, bool decode, fv_buffer *file, fv_image *image,
-                       fv_image_header *header) {
-    FV_TRY(fv_buffer_read(file, path, FV_IMAGE_MAX_BYTES));
-    fv_status status = fv_image_probe(file->bytes, file->size, header);
-    if (status == FV_OK && decode) status = fv_image_decode_into(file->bytes, file->size, image);
-    return status == FV_OK ? FV_OK : fv_error_context(status, "%s", path);
-}
-
 /* heights and widths hold n_probed values each. */
-static fv_status probe_all(const fv_dataset *ds, bool decode, int64_t *heights, int64_t *widths,
-                           fv_data_info *info) {
+static fv_status probe_all(const fv_dataset *ds, const fv_data_info_options *options,
+                           int64_t *heights, int64_t *widths, fv_data_info *info) {
     fv_buffer file = {0};
     fv_image image = {0};
     fv_status status = FV_OK;
@@ -56,13 +47,14 @@ static fv_status probe_all(const fv_dataset *ds, bool decode, int64_t *heights, 
     for (int64_t i = 0; i < info->n_probed; i++) {
         const int64_t at = i * ds->n_samples / info->n_probed;
         fv_image_header header = {0};
-        status = probe(ds->samples[at].path, decode, &file, &image, &header);
+        status = fv_sample_probe(&ds->samples[at], options->decode, &file, &image, &header);
         if (status == FV_ERR_NOMEM) break;
         if (status != FV_OK) {
             if (info->n_bad++ == 0) {
                 info->first_bad = at;
                 snprintf(info->bad, sizeof info->bad, "%s", fv_error_message());
             }
+            if (options->on_bad) options->on_bad(options->user, fv_error_message());
             status = FV_OK;
             continue;
         }
@@ -80,7 +72,9 @@ static fv_status probe_all(const fv_dataset *ds, bool decode, int64_t *heights, 
 
 fv_status fv_data_info_compute(const fv_dataset *ds, const fv_data_info_options *options,
                                fv_data_info *out) {
-    const int64_t max = options && options->max_files > 0 ? options->max_files : ds->n_samples;
+    static const fv_data_info_options defaults = {0};
+    if (!options) options = &defaults;
+    const int64_t max = options->max_files > 0 ? options->max_files : ds->n_samples;
     int64_t *heights = NULL, *widths = NULL;
     fv_status status = FV_ERR_NOMEM;
 
@@ -90,7 +84,7 @@ fv_status fv_data_info_compute(const fv_dataset *ds, const fv_data_info_options 
     widths = fv_alloc((size_t)out->n_probed, sizeof *widths);
     if (!out->class_counts || !heights || !widths) goto cleanup;
     count_samples(ds, out);
-    status = probe_all(ds, options && options->decode, heights, widths, out);
+    status = probe_all(ds, options, heights, widths, out);
 cleanup:
     fv_free(heights);
     fv_free(widths);

@@ -25,6 +25,9 @@ typedef struct fv_data_info {
 typedef struct fv_data_info_options {
     int64_t max_files; /* headers to read, spread evenly over the set; 0 = all */
     bool decode;       /* decode each of them fully: finds damage behind the header */
+    /* Told the message of every bad one, in order; NULL is fine. */
+    void (*on_bad)(void *user, const char *message);
+    void *user;
 } fv_data_info_options;
 
 /* options may be NULL.  Bad files are counted, not errors.  The caller frees with

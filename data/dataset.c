@@ -1,8 +1,10 @@
 #include "data/dataset.h"
 
 #include "core/alloc.h"
+#include "data/class_map.h"
 #include "data/dataset_list.h"
 #include "data/hash.h"
+#include "data/subset.h"
 
 #include <string.h>
 
@@ -82,6 +84,15 @@ static fv_status compute_hash(fv_dataset *ds) {
     return FV_OK;
 }
 
+static fv_status select_samples(fv_dataset *ds, const fv_dataset_options *options) {
+    if (options->subset) FV_TRY(fv_subset_apply(ds, options->subset, options->seed));
+    if (!options->class_map) return FV_OK;
+    FV_TRY(fv_class_map_apply(ds, options->class_map));
+    if (ds->n_samples > 0) return FV_OK;
+    return FV_FAIL(FV_ERR_FORMAT, "%s: no image of the %s split of %s is of one of its classes",
+                   options->class_map, ds->split, ds->root);
+}
+
 /* A root without the slashes at its end, so that messages and paths look the same either way. */
 static const char *copy_root(fv_arena *arena, const char *root) {
     char *copy = fv_arena_strdup(arena, root);
@@ -118,7 +129,8 @@ fv_status fv_dataset_open(const char *root, const char *split, const fv_dataset_
                          ds->split, format->expects);
         goto cleanup;
     }
-    status = count_classes(ds);
+    if (options) status = select_samples(ds, options);
+    if (status == FV_OK) status = count_classes(ds);
     if (status == FV_OK) status = compute_hash(ds);
     if (status != FV_OK) goto cleanup;
     *out = ds;

@@ -93,7 +93,7 @@ cleanup:
     return status;
 }
 
-static fv_status append(fv_dataset *ds, const fv_sample *sample) {
+fv_status fv_dataset_append(fv_dataset *ds, const fv_sample *sample) {
     if (ds->n_samples == ds->capacity) {
         const int64_t capacity = ds->capacity ? 2 * ds->capacity : 256;
         fv_sample *samples = fv_realloc(ds->samples, (size_t)capacity, sizeof *samples);
@@ -113,10 +113,10 @@ static fv_status add_path(fv_dataset *ds, const char *path, size_t base_len, int
     if (stat(path, &info) != 0)
         return FV_FAIL(errno == ENOENT ? FV_ERR_NOT_FOUND : FV_ERR_IO, "%s: %s", path,
                        strerror(errno));
-    return append(ds, &(fv_sample){.path = path,
-                                   .name = path + base_len + 1,
-                                   .n_bytes = (int64_t)info.st_size,
-                                   .label = label});
+    return fv_dataset_append(ds, &(fv_sample){.path = path,
+                                              .name = path + base_len + 1,
+                                              .n_bytes = (int64_t)info.st_size,
+                                              .label = label});
 }
 
 fv_status fv_dataset_add(fv_dataset *ds, const char *base, const char *name, int32_t label) {

@@ -6,7 +6,7 @@
 #include "core/file.h"
 #include "data/dataset.h"
 
-#define FV_DATASET_LIST(X) X(tiny_imagenet) X(folder)
+#define FV_DATASET_LIST(X) X(tiny_imagenet) X(cifar) X(tar) X(folder)
 
 typedef struct fv_dataset_format {
     const char *name;
@@ -27,6 +27,9 @@ const char *fv_dataset_path(fv_dataset *dataset, const char *a, const char *b);
 /* The folders in a folder, hidden ones aside, as class names (dataset->class_names), sorted. */
 fv_status fv_dataset_read_classes(fv_dataset *dataset, const char *folder, fv_class_order order);
 void fv_dataset_sort_classes(fv_dataset *dataset, fv_class_order order);
+
+/* Appends a copy of a sample, whose texts are in the arena. */
+fv_status fv_dataset_append(fv_dataset *dataset, const fv_sample *sample);
 
 /* Appends base/name, whose size is asked from the file system.  FV_ERR_NOT_FOUND names the path. */
 fv_status fv_dataset_add(fv_dataset *dataset, const char *base, const char *name, int32_t label);

@@ -1,5 +1,7 @@
 #include "data/loader_item.h"
 
+#include "data/sample.h"
+
 #include <stdio.h>
 
 void fv_loader_memory_free(fv_loader_memory *memory) {
@@ -25,13 +27,11 @@ static fv_status transform(const fv_loader_config *c, uint32_t step, int64_t ind
 
 static fv_status load(const fv_loader_config *c, uint32_t step, int64_t index, fv_loader_memory *m,
                       float *pixels) {
-    const char *path = c->dataset->samples[index].path;
+    const fv_sample *sample = &c->dataset->samples[index];
 
-    FV_TRY(fv_buffer_read(&m->file, path, FV_IMAGE_MAX_BYTES));
-    fv_status status =
-        fv_preprocess_decode(c->preprocess, m->file.bytes, m->file.size, &m->turned, &m->decoded);
-    if (status == FV_OK) status = transform(c, step, index, m, pixels);
-    return status == FV_OK ? FV_OK : fv_error_context(status, "%s", path);
+    FV_TRY(fv_sample_decode(sample, c->preprocess, &m->file, &m->turned, &m->decoded));
+    const fv_status status = transform(c, step, index, m, pixels);
+    return status == FV_OK ? FV_OK : fv_sample_context(status, sample);
 }
 
 /* Failures that are the image's own. */

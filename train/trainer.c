@@ -5,6 +5,7 @@
 #include "core/kernels/kernels.h"
 #include "core/parallel.h"
 #include "models/freeze.h"
+#include "train/train_input.h"
 #include "train/trainer_internal.h"
 
 #include <math.h>
@@ -29,41 +30,6 @@ static fv_status set_precision(fv_trainer *t) {
                           "%s has no bf16 dot products: bf16 works but is emulated, f32 is faster",
                           fv_cpu_model());
     return FV_OK;
-}
-
-/* Pixel options of the command win over the model's own; they travel with the checkpoint. */
-static fv_status set_pixels(fv_trainer *t) {
-    const fv_settings *s = t->settings;
-    fv_model_input *in = &t->model->input;
-
-    for (int c = 0; c < 3; c++) {
-        if (s->mean.count == 3) in->mean[c] = (float)s->mean.v[c];
-        if (s->std.count == 3) in->std[c] = (float)s->std.v[c];
-    }
-    if (s->interpolation[0]) in->interpolation = s->interpolation;
-    if (s->crop_pct > 0.0) in->crop_pct = s->crop_pct;
-    t->preprocess = (fv_preprocess){.img_h = in->height,
-                                    .img_w = in->width,
-                                    .crop_pct = in->crop_pct,
-                                    .exif_orientation = s->exif_orientation};
-    memcpy(t->preprocess.mean, in->mean, sizeof in->mean);
-    memcpy(t->preprocess.std, in->std, sizeof in->std);
-    FV_TRY(fv_interpolation_parse(in->interpolation, &t->preprocess.interpolation));
-    FV_TRY(fv_preprocess_check(&t->preprocess));
-
-    fv_augment_init(&t->augment);
-    for (int i = 0; i < 2; i++) {
-        if (s->scale.count == 2) t->augment.scale[i] = s->scale.v[i];
-        if (s->ratio.count == 2) t->augment.ratio[i] = s->ratio.v[i];
-    }
-    t->augment.hflip = s->hflip;
-    t->augment.vflip = s->vflip;
-    FV_TRY(fv_rand_augment_parse(s->aa, &t->augment.aa));
-    t->augment.reprob = s->reprob;
-    t->augment.recount = s->recount;
-    FV_TRY(fv_erase_mode_parse(s->remode, &t->augment.remode));
-    FV_TRY(fv_interpolation_parse(s->train_interpolation, &t->augment.interpolation));
-    return fv_augment_check(&t->augment);
 }
 
 /* What was asked for wrongly is told before any file is looked at. */
@@ -92,7 +58,7 @@ static fv_status build_model(fv_trainer *t) {
     config.num_classes = n;
     config.bf16 = t->bf16;
     FV_TRY(fv_model_create(&config, true, &t->model));
-    FV_TRY(set_pixels(t));
+    FV_TRY(fv_train_pixels(s, &t->model->input, &t->preprocess, &t->augment));
     fv_model_init(t->model, (uint64_t)s->seed);
     return s->initial_checkpoint[0] && !t->resumed.folder ? fv_trainer_load_initial(t) : FV_OK;
 }
@@ -135,7 +101,7 @@ static fv_status build_loaders(fv_trainer *t) {
     t->workers = fv_loader_workers(s->workers);
     t->order = fv_alloc((size_t)t->train->n_samples, sizeof *t->order);
     if (!t->order) return FV_ERR_NOMEM;
-    if (s->aug_repeats > 1) {
+    if (fv_train_repeats(s)) {
         t->repeat = fv_alloc((size_t)t->train->n_samples, sizeof *t->repeat);
         if (!t->repeat) return FV_ERR_NOMEM;
     }

@@ -1,5 +1,7 @@
 /* trainer_data.c - the data of a run, and what can be known to be wrong with it before the start. */
 #include "data/data_info.h"
+#include "data/dataset_settings.h"
+#include "data/sample.h"
 #include "data/sampler.h"
 #include "train/trainer_internal.h"
 
@@ -32,7 +34,8 @@ static fv_status probe(const fv_dataset *set, int64_t max_bad) {
     }
     if (n_empty > max_bad)
         return FV_FAIL(FV_ERR_FORMAT, "%s is empty%s (--max-bad allows bad images)",
-                       set->samples[first].path, n_empty > 1 ? ", and it is not the only one" : "");
+                       fv_sample_title(&set->samples[first]),
+                       n_empty > 1 ? ", and it is not the only one" : "");
     FV_TRY(fv_data_info_compute(set, &(fv_data_info_options){.max_files = PROBED_FILES}, &info));
     fv_status status = FV_OK;
     if (info.n_bad > max_bad || (info.n_bad > 0 && info.n_bad == info.n_probed))
@@ -45,8 +48,8 @@ static fv_status probe(const fv_dataset *set, int64_t max_bad) {
 fv_status fv_trainer_open_data(fv_trainer *t) {
     const fv_settings *s = t->settings;
 
-    FV_TRY(fv_dataset_open(s->data_dir, s->train_split, NULL, &t->train));
-    FV_TRY(fv_dataset_open(s->data_dir, s->val_split, NULL, &t->val));
+    FV_TRY(fv_dataset_open_settings(s, s->data_dir, s->train_split, FV_SPLIT_CHOSEN, &t->train));
+    FV_TRY(fv_dataset_open_settings(s, s->data_dir, s->val_split, FV_SPLIT_WHOLE, &t->val));
     FV_TRY(same_classes(t->train, t->val));
     FV_TRY(probe(t->train, s->max_bad));
     FV_TRY(probe(t->val, s->max_bad));

@@ -1,6 +1,6 @@
 /* trainer_loop.c - epochs of updates. */
 #include "core/clock.h"
-#include "data/sampler.h"
+#include "train/train_input.h"
 #include "train/trainer_internal.h"
 
 #include <math.h>
@@ -266,11 +266,8 @@ static fv_status end_epoch(fv_trainer *t, const fv_run_times *times) {
 /* ---- epochs ---- */
 
 static fv_status begin_epoch(fv_trainer *t) {
-    fv_sampler_shuffle((uint64_t)t->settings->seed, (uint32_t)t->state.epoch, t->train->n_samples,
-                       t->order);
-    if (t->repeat)
-        fv_sampler_repeat(t->settings->aug_repeats, t->effective_batch, t->train->n_samples,
-                          t->order, t->repeat);
+    fv_train_order(t->settings, (uint32_t)t->state.epoch, t->effective_batch, t->train->n_samples,
+                   t->order, t->repeat);
     t->epoch_start = t->interval_start = fv_clock_seconds();
     t->epoch_wait = t->interval_wait = fv_loader_wait_seconds(t->loader);
     t->epoch_images = t->interval_images = 0;

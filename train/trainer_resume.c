@@ -4,6 +4,7 @@
 #include "core/json.h"
 #include "core/option.h"
 #include "core/safetensors.h"
+#include "data/subset.h"
 #include "train/trainer_internal.h"
 
 #include <inttypes.h>
@@ -129,11 +130,23 @@ fv_status fv_trainer_claim_run(fv_trainer *t) {
 /* ---- settings that results depend on ---- */
 
 /* What may change when a run goes on: it moves no bit of the result, or is compared otherwise. */
-static const char *const free_settings[] = {
-    "out",          "threads",      "workers",           "max_steps",
-    "log_interval", "val_interval", "checkpoint_steps",  "checkpoint_hist",
-    "batch_size",   "data_dir",     "grad_accum_steps",  "validation_batch_size",
-    "max_bad",      "precision",    "initial_checkpoint"};
+static const char *const free_settings[] = {"out",
+                                            "threads",
+                                            "workers",
+                                            "max_steps",
+                                            "log_interval",
+                                            "val_interval",
+                                            "checkpoint_steps",
+                                            "checkpoint_hist",
+                                            "batch_size",
+                                            "data_dir",
+                                            "grad_accum_steps",
+                                            "validation_batch_size",
+                                            "max_bad",
+                                            "precision",
+                                            "initial_checkpoint",
+                                            "class_map",
+                                            "subset"};
 
 static bool is_free(const char *key) {
     for (size_t i = 0; i < sizeof free_settings / sizeof *free_settings; i++)
@@ -147,7 +160,8 @@ static void set_text(fv_arena *arena, fv_value *map, const char *key, const char
 
 fv_status fv_trainer_freeze(fv_trainer *t) {
     fv_arena *arena = &t->arena;
-    const fv_value *all = fv_settings_tree(t->settings, FV_CMD_TRAIN, arena);
+    const fv_settings *s = t->settings;
+    const fv_value *all = fv_settings_tree(s, FV_CMD_TRAIN, arena);
     fv_value *map = fv_value_new(arena, FV_VALUE_MAP);
 
     if (!all || all->incomplete || !map) return FV_ERR_NOMEM;
@@ -159,6 +173,8 @@ fv_status fv_trainer_freeze(fv_trainer *t) {
     if (fv_params_have_buffers(&t->model->params)) /* running statistics are those of passes */
         fv_value_set(arena, map, "images per pass",
                      fv_value_int(arena, fv_stepper_pass_samples(t->stepper)));
+    if (!s->subset[0] || fv_subset_is_number(s->subset)) /* what a file leaves tells the hash */
+        set_text(arena, map, "subset", s->subset);
     set_text(arena, map, "precision", t->bf16 ? "bf16" : "f32");
     set_text(arena, map, "training data", fv_arena_printf(arena, "%016" PRIx64, t->train->hash));
     set_text(arena, map, "validation data", fv_arena_printf(arena, "%016" PRIx64, t->val->hash));

@@ -3,6 +3,8 @@
 
 #include "core/alloc.h"
 #include "core/file.h"
+#include "core/safetensors.h"
+#include "data/image.h"
 
 #include <criterion/criterion.h>
 
@@ -134,6 +136,131 @@ Test(cli_data, verify_names_every_kind_of_damage) {
         cr_assert_eq(integer(fv_value_find(fv_value_find(v, "splits"), "validation"), "bad"), 1);
     }
     fv_free(bytes);
+}
+
+Test(cli_data, verify_lists_every_bad_file) {
+    make_set();
+    char names[2][256];
+    static const char *const classes[] = {"disc", "square"};
+    for (int i = 0; i < 2; i++) {
+        snprintf(names[i], sizeof names[i], "%s", an_image(classes[i]));
+        cli_write(names[i], "no image", 8);
+    }
+    cr_assert_eq(cli_run("data verify %s", cli_path("set")), 1);
+    for (int i = 0; i < 2; i++) cr_assert_not_null(strstr(cli_out, names[i]), "%s", cli_out);
+    cr_assert_eq(cli_run("data verify %s --json", cli_path("set")), 1);
+    const fv_value *splits = fv_value_find(cli_json(), "splits");
+    const fv_value *bad = fv_value_find(fv_value_find(splits, "validation"), "bad_files");
+    cr_assert(bad && bad->count == 2, "%s", cli_out);
+    cr_expect_not_null(strstr(bad->first->text, names[0]), "%s", bad->first->text);
+    cr_expect_not_null(strstr(bad->first->next->text, names[1]));
+    cr_expect_eq(fv_value_find(fv_value_find(splits, "train"), "bad_files")->count, 0);
+}
+
+Test(cli_data, a_class_map_and_a_subset_choose) {
+    make_set();
+    const char *map = cli_write("map.txt", "triangle\ndisc\n", 14);
+    cr_assert_eq(cli_run("data info %s --class-map %s --subset 3 --json", cli_path("set"), map), 0,
+                 "%s", cli_err);
+    const fv_value *v = cli_json();
+    cr_assert_eq(integer(v, "classes"), 2);
+    cr_assert_str_eq(fv_value_find(v, "class_names")->first->text, "triangle");
+    cr_assert_eq(integer(v, "train"), 6);
+    cr_assert_eq(integer(v, "validation"), 4);
+    fails(cli_run("data info %s --class-map %s", cli_path("set"), cli_path("absent")), 1, "absent");
+    fails(cli_run("data info %s --subset 2.5", cli_path("set")), 2, "subset '2.5'");
+    fails(cli_run("data info %s --class-order size", cli_path("set")), 2, "natural");
+}
+
+Test(cli_data, export_writes_batches_and_a_picture) {
+    fv_safetensors *st = NULL;
+    fv_image *picture = NULL;
+
+    make_set();
+    char config[128];
+    snprintf(config, sizeof config, "%s",
+             cli_write("c.yaml",
+                       "model: mini_vit\nimg_size: 32\nmodel_kwargs: {patch_size: 8}\n"
+                       "batch_size: 4\nlr: 0.1\nepochs: 9\n",
+                       78));
+#define EXPORT "data export -c %s --data-dir %s --epoch 1 --steps 2 --workers 1 --out %s "
+    cr_assert_eq(cli_run(EXPORT "--json", config, cli_path("set"), cli_path("b.safetensors")), 0,
+                 "%s", cli_err);
+    cr_assert_eq(integer(cli_json(), "count"), 8);
+    cr_assert_eq(fv_safetensors_open(cli_path("b.safetensors"), &st), FV_OK);
+    const fv_safetensors_entry *pixels = fv_safetensors_find(st, "pixels");
+    cr_assert(pixels && pixels->numel == 8 * 32 * 32 * 3 && pixels->shape.dim[0] == 8);
+    cr_assert_eq(fv_safetensors_find(st, "labels")->numel, 8);
+    cr_assert_eq(fv_safetensors_find(st, "indices")->numel, 8);
+    cr_assert_null(fv_safetensors_find(st, "targets"));
+    cr_assert_not_null(strstr(fv_safetensors_metadata(st, "names"), "disc/"));
+    cr_assert_str_eq(fv_safetensors_metadata(st, "epoch"), "1");
+    fv_safetensors_close(st);
+    cr_assert_eq(fv_image_load(cli_path("b.png"), &picture), FV_OK);
+    cr_assert(picture->width > 8 * 96 && picture->height > 96);
+    fv_image_destroy(picture);
+
+    cr_assert_eq(
+        cli_run(EXPORT "--mixup 0.8", config, cli_path("set"), cli_path("mixed.safetensors")), 0,
+        "%s", cli_err);
+    cr_assert_eq(fv_safetensors_open(cli_path("mixed.safetensors"), &st), FV_OK);
+    cr_assert_eq(fv_safetensors_find(st, "targets")->numel, 8 * 3);
+    fv_safetensors_close(st);
+    fails(cli_run(EXPORT "--steps 4", config, cli_path("set"), cli_path("b.safetensors")), 2,
+          "updates 0..3 of an epoch of 3");
+    fails(cli_run("data export --data-dir %s --out %s", cli_path("set"), cli_path("x")), 2,
+          "--model");
+    fails(cli_run("data export --model mini_vit --data-dir x"), 2, "--out");
+}
+
+/* The same set in a folder and in an archive of the tar program gives the same batches. */
+Test(cli_data, tar_archives_hold_what_the_folder_holds) {
+    static float expected[8 * 32 * 32 * 3], pixels[8 * 32 * 32 * 3];
+    static const char *const formats[] = {"gnu", "pax", "ustar"};
+    char deep[160];
+    fv_safetensors *st = NULL;
+
+    make_set();
+    memset(deep, 'd', 120); /* longer than the name field; ustar cuts at a slash */
+    deep[60] = '/';
+    deep[120] = 0;
+    char folder[256], renamed[300];
+    snprintf(folder, sizeof folder, "set/train/disc/%s", deep);
+    cr_assert_eq(fv_folder_create(cli_path(folder)), FV_OK);
+    snprintf(renamed, sizeof renamed, "%s/set/train/disc/*.*", cli_path("."));
+    cr_assert_eq(cli_run_program("sh", "-c 'mv %s %s'", renamed, cli_path(folder)), 0, "%s",
+                 cli_err);
+#define BATCHES "data export --data-dir %s --model mini_vit --img-size 32 -b 8 --out %s "
+    cr_assert_eq(cli_run(BATCHES "--model-kwargs patch_size=8", cli_path("set"), cli_path("e")), 0,
+                 "%s", cli_err);
+    cr_assert_eq(fv_safetensors_open(cli_path("e"), &st), FV_OK);
+    cr_assert_eq(fv_safetensors_read(st, fv_safetensors_find(st, "pixels"), expected), FV_OK);
+    fv_safetensors_close(st);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(fv_folder_remove(cli_path("shards")), FV_OK);
+        cr_assert_eq(fv_folder_create(cli_path("shards/train")), FV_OK);
+        cr_assert_eq(fv_folder_create(cli_path("shards/val")), FV_OK);
+        cr_assert_eq(cli_run_program("tar",
+                                     "--format=%s --sort=name -C %s/train --exclude=boxes.csv "
+                                     "-cf %s/train/0.tar .",
+                                     formats[i], cli_path("set"), cli_path("shards")),
+                     0, "%s", cli_err);
+        cr_assert_eq(cli_run_program("tar",
+                                     "--format=%s --sort=name -C %s -cf %s/val/0.tar validation",
+                                     formats[i], cli_path("set"), cli_path("shards")),
+                     0, "%s", cli_err);
+        cr_assert_eq(cli_run("data verify %s --json", cli_path("shards")), 0, "%s", cli_err);
+        cr_assert_str_eq(fv_value_find(cli_json(), "layout")->text, "tar");
+        cr_assert_eq(integer(cli_json(), "train"), 12);
+        cr_assert_eq(integer(cli_json(), "validation"), 6);
+        cr_assert_eq(
+            cli_run(BATCHES "--model-kwargs patch_size=8", cli_path("shards"), cli_path("b")), 0,
+            "%s", cli_err);
+        cr_assert_eq(fv_safetensors_open(cli_path("b"), &st), FV_OK);
+        cr_assert_eq(fv_safetensors_read(st, fv_safetensors_find(st, "pixels"), pixels), FV_OK);
+        fv_safetensors_close(st);
+        cr_expect_eq(memcmp(pixels, expected, sizeof pixels), 0, "%s", formats[i]);
+    }
 }
 
 Test(cli_data, missing_and_empty_folders) {

@@ -77,6 +77,33 @@ Test(cli_train, starts_from_weights_with_other_names) {
                  1, "training has moved");
 }
 
+Test(cli_train, a_resumed_run_keeps_its_subset_and_classes) {
+    char more[512];
+    char map[128], other[128];
+    snprintf(map, sizeof map, "%s", cli_write("map.txt", "square\ndisc\n", 12));
+    snprintf(other, sizeof other, "%s", cli_write("other.txt", "disc\nsquare\n", 12));
+
+    snprintf(more, sizeof more, "--subset 12 --class-map %s --max-steps 2", map);
+    cr_assert_eq(train("run", more), 0, "%s", cli_err);
+    cr_assert_not_null(strstr(cli_err, "24 training, 8 validation images, 2 classes"), "%s",
+                       cli_err);
+    snprintf(more, sizeof more, "--resume auto --subset 13 --class-map %s --max-steps 3", map);
+    cr_assert_eq(train("run", more), 2);
+    cr_assert(cli_one_error("subset was \"12\" and is \"13\" now"), "%s", cli_err);
+    snprintf(more, sizeof more, "--resume auto --subset 12 --class-map %s --max-steps 3", other);
+    cr_assert_eq(train("run", more), 2);
+    cr_assert(cli_one_error("cannot resume"), "%s", cli_err);
+    snprintf(more, sizeof more, "--resume auto --subset 12 --class-map %s --max-steps 3", map);
+    cr_assert_eq(train("run", more), 0, "%s", cli_err);
+
+    cr_assert_eq(cli_run("eval %s --data-dir %s --class-map %s --json", cli_path("run"),
+                         cli_path("data"), map),
+                 0, "%s", cli_err);
+    cr_assert_eq(fv_value_find(cli_json(), "count")->integer, 8);
+    cr_assert_eq(cli_run("eval %s --data-dir %s", cli_path("run"), cli_path("data")), 1);
+    cr_assert(cli_one_error("class 0 is 'square' in the checkpoint"), "%s", cli_err);
+}
+
 Test(cli_train, prints_one_json_value_and_few_lines_before_the_start) {
     cr_assert_eq(train("run", "--json"), 0, "%s", cli_err);
     const fv_value *v = cli_json();

@@ -102,7 +102,9 @@ Test(cli_opt, maps) {
 }
 
 Test(cli_opt, refusals) {
-    refuses("--epoch 3", "unknown option '--epoch'; did you mean '--epochs'?");
+    refuses("--epohcs 3", "unknown option '--epohcs'; did you mean '--epochs'?");
+    refuses("--epoch 3",
+            "--epoch is not an option of train; it belongs to export; did you mean '--epochs'?");
     refuses("--hepl", "unknown option '--hepl'; did you mean '--help'?");
     refuses("--zzzzzz", "unknown option '--zzzzzz'");
     refuses("-q", "unknown option '-q'");
@@ -117,7 +119,7 @@ Test(cli_opt, refusals) {
     refuses("--model-kwargs", "--model-kwargs needs KEY=VALUE");
     refuses("--model-kwargs depth", "--model-kwargs needs KEY=VALUE");
     refuses("--set depth", "--set: expected KEY=VALUE, got 'depth'");
-    refuses("--set epoch=1", "--set epoch=1: unknown option 'epoch'; did you mean 'epochs'?");
+    refuses("--set epohcs=1", "--set epohcs=1: unknown option 'epohcs'; did you mean 'epochs'?");
     refuses("--topk 3", "--topk is not an option of train; it belongs to predict");
     refuses("--set topk=3", "--set topk=3: 'topk' is not an option here; it belongs to predict");
     refuses("--precision fp32",

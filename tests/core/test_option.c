@@ -53,7 +53,7 @@ Test(core_option, table_is_sound) {
         const fv_option *o = &fv_option_table[i];
         const fv_reals *reals = (const fv_reals *)((const char *)&settings + o->offset);
         cr_assert_eq(fv_option_find(o->name), o, "%s is listed twice", o->name);
-        cr_assert_str_eq(fv_option_names()[i], o->name);
+        cr_assert_str_eq(fv_option_near(o->name, o->commands), o->name);
         cr_assert_not_null(o->help);
         cr_assert_neq(o->commands & FV_CMD_EVERY, 0, "%s belongs to no command", o->name);
         cr_assert(o->int_default >= o->int_min || o->type != FV_OPTION_INT, "%s", o->name);
@@ -64,7 +64,8 @@ Test(core_option, table_is_sound) {
         if (o->type == FV_OPTION_REALS)
             cr_assert_eq(reals->count, *o->text_default ? o->count : 0, "%s", o->name);
     }
-    cr_assert_null(fv_option_names()[fv_n_options]);
+    cr_assert_null(fv_option_near("zzzzzzzzz", FV_CMD_EVERY));
+    cr_assert_str_eq(fv_option_near("epoch", FV_CMD_TRAIN), "epochs"); /* not another's */
 }
 
 Test(core_option, defaults_are_timms) {
@@ -111,7 +112,10 @@ Test(core_option, files_set_every_type) {
 }
 
 Test(core_option, files_are_refused_with_a_position) {
-    refuses("lr: 1\nepoch: 3\n", "c.yaml:2:1: unknown option 'epoch'; did you mean 'epochs'?");
+    refuses("lr: 1\nepohcs: 3\n", "c.yaml:2:1: unknown option 'epohcs'; did you mean 'epochs'?");
+    refuses(
+        "epoch: 3\n",
+        "c.yaml:1:1: 'epoch' is not an option here; it belongs to export; did you mean 'epochs'?");
     refuses("zzzzzzzzz: 3\n", "c.yaml:1:1: unknown option 'zzzzzzzzz'");
     refuses("epochs: many\n", "c.yaml:1:9: epochs: expected an integer, got a string 'many'");
     refuses("epochs: 1.5\n", "c.yaml:1:9: epochs: expected an integer, got a number '1.5'");
@@ -168,7 +172,7 @@ Test(core_option, dotted_keys_merge_into_maps) {
 }
 
 Test(core_option, text_is_refused_with_the_flag) {
-    refuses_flag("epoch", "1", "--x: unknown option 'epoch'; did you mean 'epochs'?");
+    refuses_flag("epohcs", "1", "--x: unknown option 'epohcs'; did you mean 'epochs'?");
     refuses_flag("epochs", "x", "--x: expected an integer, got a string 'x'");
     refuses_flag("epochs", "", "--x: expected an integer, got null");
     refuses_flag("epochs", "-3", "--x: -3 is outside 0 to 1000000");

@@ -12,11 +12,15 @@
 /* name, what its bytes are */
 #define FV_FUZZ_LIST(X)                                                                      \
     X(boxes, "boxes.csv of an image folder")                                                 \
+    X(cifar, "one byte that chooses the file, then class names or records")                  \
+    X(class_map, "a file of --class-map")                                                    \
     X(image, "a JPEG, PNG, BMP, GIF, PNM, PSD or TGA")                                       \
     X(json, "a JSON text")                                                                   \
-    X(option, "16 command bits, a key, a line feed, a value, as in --set key=value")         \
+    X(option, "24 command bits, a key, a line feed, a value, as in --set key=value")         \
     X(safetensors, "a safetensors file")                                                     \
-    X(settings, "16 command bits, then a configuration file")                                \
+    X(settings, "24 command bits, then a configuration file")                                \
+    X(subset, "a file of --subset")                                                          \
+    X(tar, "a tar archive")                                                                  \
     X(tiny_imagenet, "one byte that chooses the index file, then wnids, annotations, boxes") \
     X(yaml, "a YAML text")
 

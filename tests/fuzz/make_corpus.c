@@ -6,6 +6,7 @@
 #include "core/file.h"
 #include "core/option.h"
 #include "tests/golden/images_generated.h"
+#include "tests/support/tar_writer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -55,6 +56,32 @@ static const seed texts[] = {
     {"boxes", "not_finite", "name,left,top,right,bottom\na/1.png,nan,-inf,1e999,6\n"},
     {"boxes", "carriage_returns", "name,left,top,right,bottom\r\na/1.png,1,2,5,6\r\n"},
     {"boxes", "empty", ""},
+
+    {"class_map", "names", "cat\nant\n"},
+    {"class_map", "labels", "ant 1\nbee 2 0\n"},
+    {"class_map", "blanks", "\n\t ant \r\n\n bee 2\t\r\n"},
+    {"class_map", "number_in_name", "ant\nbee 2\n"},
+    {"class_map", "name_twice", "ant\nant\n"},
+    {"class_map", "label_twice", "ant 0\ncat 0\n"},
+    {"class_map", "label_with_gap", "ant 0\ncat 2\n"},
+    {"class_map", "label_huge", "ant 99999999999999999999\n"},
+    {"class_map", "label_only", "7\n"},
+    {"class_map", "unknown", "dog\n"},
+    {"class_map", "empty", ""},
+
+    {"subset", "names", "ant/1.png\nbee/1.png\n"},
+    {"subset", "file_names", "2.png\r\n\n"},
+    {"subset", "ambiguous", "1.png\n"},
+    {"subset", "twice", "ant/2.png\n2.png\n"},
+    {"subset", "unknown", "ant/9.png\n"},
+    {"subset", "empty", "\n"},
+
+    {"cifar", "names", "\3a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n"},
+    {"cifar", "names_few", "\3a\nb\n"},
+    {"cifar", "names_many", "\3a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\n"},
+    {"cifar", "names_twice", "\3a\na\nc\nd\ne\nf\ng\nh\ni\nj\n"},
+    {"cifar", "ten_short", "\1abc"},
+    {"cifar", "hundred_empty", "\2"},
 
     {"tiny_imagenet", "wnids", "\3n01\nn02\nn03\n"},
     {"tiny_imagenet", "wnids_missing", "\3n01\n"},
@@ -164,11 +191,12 @@ static int put(const char *target, const char *name, const void *bytes, size_t n
 }
 
 static int put_commands(const command_seed *s) {
-    uint8_t bytes[1024] = {(uint8_t)s->commands, (uint8_t)(s->commands >> 8)};
+    uint8_t bytes[1024] = {(uint8_t)s->commands, (uint8_t)(s->commands >> 8),
+                           (uint8_t)(s->commands >> 16)};
     const size_t n = strlen(s->text);
 
-    memcpy(bytes + 2, s->text, n);
-    return put(s->target, s->name, bytes, n + 2);
+    memcpy(bytes + 3, s->text, n);
+    return put(s->target, s->name, bytes, n + 3);
 }
 
 static int put_safetensors(const char *name, size_t length, const char *header, size_t n_data) {
@@ -212,6 +240,88 @@ static int put_images(void) {
     return failed;
 }
 
+/* Two records each, good and with a label that does not exist. */
+static int put_cifar(void) {
+    static uint8_t bytes[1 + 2 * 3074];
+    int failed = 0;
+
+    for (size_t i = 1; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i % 251);
+    bytes[0] = 1;
+    bytes[1] = bytes[1 + 3073] = 9;
+    failed += put("cifar", "ten", bytes, 1 + 2 * 3073);
+    failed += put("cifar", "ten_cut", bytes, 2 * 3073);
+    bytes[1 + 3073] = 10;
+    failed += put("cifar", "ten_bad_label", bytes, 1 + 2 * 3073);
+    bytes[0] = 2;
+    bytes[2] = bytes[2 + 3074] = 99;
+    failed += put("cifar", "hundred", bytes, 1 + 2 * 3074);
+    bytes[2] = 100;
+    return failed + put("cifar", "hundred_bad_label", bytes, 1 + 2 * 3074);
+}
+
+static tar_writer tar;
+
+static int put_tar(const char *name) {
+    const int failed = put("tar", name, tar.bytes, tar.n);
+    tar.n = 0;
+    return failed;
+}
+
+static int put_tars(void) {
+    static char name[300];
+    const void *png = NULL;
+    size_t n = 0;
+    int failed = 0;
+
+    for (size_t i = 0; i < sizeof generated_files / sizeof *generated_files; i++)
+        if (strcmp(generated_files[i].name, "png_rgb8") == 0) {
+            png = generated_files[i].bytes;
+            n = generated_files[i].n_bytes;
+        }
+    tar_add(&tar, '5', "./ant/", "", 0);
+    tar_add(&tar, '0', "./ant/1.png", png, n);
+    tar_add(&tar, '0', "bee/2.png", png, n / 2);
+    tar_end(&tar);
+    failed += put("tar", "folders_cut", tar.bytes, 1024 + n / 2);
+    failed += put_tar("folders");
+    tar_add(&tar, '0', "1.png", png, n);
+    tar_add_text(&tar, "1.cls", "3\n");
+    failed += put_tar("labels");
+    tar_add(&tar, '0', "1.png", png, n);
+    tar_add_text(&tar, "1.cls", "three");
+    failed += put_tar("label_no_number");
+    tar_add(&tar, '0', "1.png", png, n);
+    failed += put_tar("no_label");
+    memset(name, 'n', sizeof name - 1);
+    memcpy(name + 100, "/x.png", 7);
+    tar_add(&tar, 'L', "././@LongLink", name, 107);
+    tar_add(&tar, '0', "short", png, n);
+    failed += put_tar("gnu_long_name");
+    tar_add(&tar, 'x', "pax", "18 path=ant/1.png\n9 size=0\n", 27);
+    tar_add(&tar, '0', "short", "", 0);
+    failed += put_tar("pax");
+    tar_add(&tar, 'x', "pax", "99 path=ant/1.png\n", 18);
+    failed += put_tar("pax_length");
+    tar_add(&tar, 'x', "pax", "28 size=9223372036854775807\n", 28);
+    tar_add_text(&tar, "ant/1.png", "");
+    failed += put_tar("pax_huge_size");
+    tar_add_text(&tar, "ant/1.png", "");
+    memset(tar.bytes + 124, 0xff, 12);
+    tar_sign(&tar, 0);
+    failed += put_tar("negative_size");
+    tar_add_text(&tar, "ant/1.png", "");
+    memcpy(tar.bytes + 124, "777777777777", 12);
+    tar_sign(&tar, 0);
+    failed += put_tar("huge_size");
+    tar_add_text(&tar, "ant/1.png", "");
+    tar.bytes[0] = 'b';
+    failed += put_tar("checksum");
+    tar_add(&tar, '2', "ant/1.png", "", 0);
+    failed += put_tar("link");
+    tar_end(&tar);
+    return failed + put_tar("zeros");
+}
+
 int main(int argc, char **argv) {
     int failed = 0;
 
@@ -231,5 +341,7 @@ int main(int argc, char **argv) {
     failed += put_safetensors("header_beyond_end", 100, "{}", 0);
     failed += put("safetensors", "seven_bytes", "\2\0\0\0\0\0\0", 7);
     failed += put_images();
+    failed += put_cifar();
+    failed += put_tars();
     return failed ? 1 : 0;
 }
