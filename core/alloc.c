@@ -29,8 +29,10 @@ uint64_t fv_alloc_calls(void) { return atomic_load(&calls); }
 
 void fv_alloc_fail_at(uint64_t n) { atomic_store(&fail_at, n ? atomic_load(&calls) + n : 0); }
 
+bool fv_alloc_permitted(void) { return atomic_fetch_add(&calls, 1) + 1 != atomic_load(&fail_at); }
+
 void *fv_alloc(size_t count, size_t size) {
-    const uint64_t call = atomic_fetch_add(&calls, 1) + 1;
+    const bool permitted = fv_alloc_permitted();
     size_t bytes, padded;
 
     if (__builtin_mul_overflow(count, size, &bytes) ||
@@ -39,7 +41,7 @@ void *fv_alloc(size_t count, size_t size) {
         return NULL;
     }
     padded -= padded % FV_ALIGN; /* one header unit and bytes rounded up */
-    unsigned char *raw = call == atomic_load(&fail_at) ? NULL : aligned_alloc(FV_ALIGN, padded);
+    unsigned char *raw = permitted ? aligned_alloc(FV_ALIGN, padded) : NULL;
     if (!raw) {
         FV_FAIL(FV_ERR_NOMEM, "cannot allocate %zu bytes", bytes);
         return NULL;

@@ -2,6 +2,7 @@
 #ifndef FV_CORE_ALLOC_H
 #define FV_CORE_ALLOC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,10 @@ void *fv_realloc(void *p, size_t count, size_t size);
 char *fv_strdup(const char *s);
 
 void fv_free(void *p); /* NULL is fine */
+
+/* For memory that is taken otherwise (region.h): counts as a call of fv_alloc; false when it is the one
+ * that has to fail. */
+bool fv_alloc_permitted(void);
 
 /* Calls of fv_alloc, fv_calloc and fv_realloc so far, by every thread. */
 uint64_t fv_alloc_calls(void);

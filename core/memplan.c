@@ -1,14 +1,13 @@
 #include "core/memplan.h"
 
 #include "core/alloc.h"
-#include "core/arena.h"
+#include "core/region.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define PLANS       6 /* kinds of steps remembered */
-#define FOREVER     INT32_MAX
-#define CHUNK_BYTES ((size_t)4 << 20)
+#define PLANS   64 /* kinds of steps remembered */
+#define FOREVER INT32_MAX
 
 /* Time is the number of allocations so far: buffer i is born at i, and a use after c allocations keeps
  * it alive up to c - 1, so that only buffers allocated later may take its place. */
@@ -33,23 +32,19 @@ struct fv_memplan {
     int32_t count;    /* allocations of this step */
     int32_t replayed; /* of them, those with a planned place */
     int replaying, fell_back, stale;
-    unsigned char *block;
-    size_t block_bytes;
-    fv_arena chunks;
+    fv_region memory;
+    size_t end; /* of the memory in use: what is recorded goes behind it */
 };
 
 fv_status fv_memplan_create(fv_memplan **out) {
     *out = fv_calloc(1, sizeof **out);
-    if (!*out) return FV_ERR_NOMEM;
-    (*out)->chunks.chunk_bytes = CHUNK_BYTES;
-    return FV_OK;
+    return *out ? FV_OK : FV_ERR_NOMEM;
 }
 
 void fv_memplan_destroy(fv_memplan *plan) {
     if (!plan) return;
     for (int i = 0; i < PLANS; i++) fv_free(plan->records[i].entries);
-    fv_free(plan->block);
-    fv_arena_destroy(&plan->chunks);
+    fv_region_destroy(&plan->memory);
     fv_free(plan);
 }
 
@@ -112,14 +107,24 @@ static fv_status solve(record *r) {
     return status;
 }
 
-/* Solves the step that has just been recorded and makes room for it.  Running out of memory here only
- * means that the next step records again. */
+/* Of the largest plan. */
+static size_t planned_bytes(const fv_memplan *plan) {
+    size_t bytes = 0;
+
+    for (int i = 0; i < PLANS; i++) {
+        const record *r = &plan->records[i];
+        if (r->used && r->solved && r->block_bytes > bytes) bytes = r->block_bytes;
+    }
+    return bytes;
+}
+
+/* Solves the step that has just been recorded and gives back what plans do not need.  Running out of
+ * memory here only means that the next step records again. */
 static void finish_recording(fv_memplan *plan) {
     record *r = plan->current;
 
     if (!r || plan->replaying || plan->fell_back || r->solved || r->count == 0) return;
-    if (solve(r) == FV_OK) fv_arena_destroy(&plan->chunks);
-    plan->chunks.chunk_bytes = CHUNK_BYTES;
+    if (solve(r) == FV_OK) fv_region_trim(&plan->memory, planned_bytes(plan));
 }
 
 void fv_memplan_begin(fv_memplan *plan, uint64_t key) {
@@ -130,13 +135,8 @@ void fv_memplan_begin(fv_memplan *plan, uint64_t key) {
     plan->count = plan->replayed = 0;
     plan->history = 0;
     plan->fell_back = plan->stale = 0;
-    fv_arena_rewind(&plan->chunks, (fv_arena_mark){0});
-    if (r->solved && plan->block_bytes < r->block_bytes) {
-        fv_free(plan->block);
-        plan->block = fv_alloc(r->block_bytes, 1);
-        plan->block_bytes = plan->block ? r->block_bytes : 0;
-    }
-    plan->replaying = r->solved && plan->block_bytes >= r->block_bytes;
+    plan->end = 0;
+    plan->replaying = r->solved && fv_region_reach(&plan->memory, r->block_bytes) == FV_OK;
     if (!plan->replaying) {
         r->count = 0;
         r->solved = 0;
@@ -144,13 +144,14 @@ void fv_memplan_begin(fv_memplan *plan, uint64_t key) {
 }
 
 /* From here on the step differs from its record: what is in the block stays valid, because only later
- * allocations of the record could have taken its place, and what follows comes from chunks.  The next
- * step of this key records from its start. */
+ * allocations of the record could have taken its place, and what follows goes behind it.  The next step
+ * of this key records from its start. */
 static void fall_back(fv_memplan *plan) {
     plan->replaying = 0;
     plan->fell_back = 1;
     plan->current->count = plan->count;
     plan->current->solved = 0;
+    plan->end = plan->current->block_bytes;
 }
 
 static int append(record *r, size_t bytes, uint64_t history) {
@@ -177,13 +178,17 @@ void *fv_memplan_alloc(fv_memplan *plan, size_t bytes, int32_t *id) {
         if (i < r->count && r->entries[i].bytes == bytes &&
             r->entries[i].history == plan->history) {
             plan->replayed = ++plan->count;
-            return plan->block + r->entries[i].offset;
+            return plan->memory.base + r->entries[i].offset;
         }
         fall_back(plan);
     }
-    if (!append(r, bytes, plan->history)) return NULL;
+    const size_t offset = plan->end;
+    if (bytes > SIZE_MAX - offset || fv_region_reach(&plan->memory, offset + bytes) != FV_OK ||
+        !append(r, bytes, plan->history))
+        return NULL;
+    plan->end += bytes;
     plan->count++;
-    return fv_arena_alloc(&plan->chunks, bytes, 1);
+    return plan->memory.base + offset;
 }
 
 /* A planned buffer keeps its place up to its recorded death only. */
@@ -218,8 +223,6 @@ int fv_memplan_replaying(const fv_memplan *plan) { return plan->replaying; }
 int fv_memplan_stale(const fv_memplan *plan) { return plan->stale; }
 
 size_t fv_memplan_bytes(const fv_memplan *plan) {
-    size_t bytes = plan->block_bytes;
-    if (plan->replaying || !plan->current) return bytes;
-    for (int32_t i = 0; i < plan->current->count; i++) bytes += plan->current->entries[i].bytes;
-    return bytes;
+    const size_t planned = planned_bytes(plan);
+    return plan->end > planned ? plan->end : planned;
 }

@@ -1,9 +1,10 @@
-/* memplan.h - buffers of a step: recorded once, then replayed into one block.
+/* memplan.h - buffers of a step: recorded once, then replayed into fewer bytes.
  *
- * The first step of a kind allocates from chunks that never move and records when each buffer is born
- * and last used.  Then offsets are solved (first fit over overlapping lifetimes, largest first), and
- * the following steps replay: allocation i gets its planned place.  Every event is compared with the
- * record; from the first difference on, the step falls back to chunks and is recorded again. */
+ * The first step of a kind puts each buffer behind the one before, in memory that grows but never moves
+ * (region.h), and records when each is born and last used.  Then offsets are solved (first fit over
+ * overlapping lifetimes, largest first), and the following steps replay in the same memory: allocation i
+ * gets its planned place.  Every event is compared with the record; from the first difference on, the
+ * step puts its buffers behind the plan's and is recorded again. */
 #ifndef FV_CORE_MEMPLAN_H
 #define FV_CORE_MEMPLAN_H
 

@@ -18,7 +18,12 @@ fv_status fv_ledger_init(fv_ledger *ledger, int64_t n_samples, fv_arena *arena) 
     ledger->start = fv_arena_calloc(arena, n, sizeof *ledger->start);
     ledger->largest = fv_arena_calloc(arena, n, sizeof *ledger->largest);
     ledger->worst = fv_arena_calloc(arena, n, sizeof *ledger->worst);
-    if (!ledger->start || !ledger->largest || !ledger->worst) return FV_ERR_NOMEM;
+    ledger->sums = fv_arena_calloc(arena, n * FV_ELEMENT_SUMS, sizeof *ledger->sums);
+    ledger->room = fv_arena_calloc(arena, n, sizeof *ledger->room);
+    ledger->epsilon = fv_arena_calloc(arena, n, sizeof *ledger->epsilon);
+    if (!ledger->start || !ledger->largest || !ledger->worst || !ledger->sums || !ledger->room ||
+        !ledger->epsilon)
+        return FV_ERR_NOMEM;
     for (int s = 0; s < FV_SINK_COUNT; s++) {
         ledger->sink[s] = fv_arena_calloc(arena, n, sizeof(double));
         if (!ledger->sink[s]) return FV_ERR_NOMEM;
@@ -28,6 +33,14 @@ fv_status fv_ledger_init(fv_ledger *ledger, int64_t n_samples, fv_arena *arena) 
 
 void fv_ledger_add(fv_ledger *ledger, fv_sink sink, int64_t sample, double value) {
     ledger->sink[sink][sample] += value;
+}
+
+void fv_ledger_sum(fv_ledger *ledger, int64_t n, int64_t row, fv_elements_fn *fn, void *arg,
+                   const fv_sink sinks[], int n_sinks) {
+    fv_sum_elements(ledger->n_samples, n, row, fn, NULL, arg, ledger->sums);
+    for (int64_t b = 0; b < ledger->n_samples; b++)
+        for (int k = 0; k < n_sinks; k++)
+            fv_ledger_add(ledger, sinks[k], b, ledger->sums[b * FV_ELEMENT_SUMS + k]);
 }
 
 static int64_t elements_per_sample(const fv_var *y) {
@@ -47,23 +60,54 @@ fv_stabiliser fv_stabiliser_of(const fv_rule *rule, int64_t n, const float *z) {
     return s;
 }
 
+void fv_stabilise_samples(const fv_rule *rule, int64_t n, const float *z, float scale) {
+    for (int64_t b = 0; b < rule->ledger->n_samples; b++) {
+        const fv_stabiliser stab = fv_stabiliser_of(rule, n, z + b * n);
+        rule->ledger->epsilon[b] = stab.kind == FV_STAB_NORM ? stab.epsilon * scale : stab.epsilon;
+    }
+}
+
+typedef struct division {
+    const fv_rule *rule;
+    const float *r, *z;
+    float *s, scale;
+} division;
+
+static void divide_block(int64_t sample, int64_t begin, int64_t end, double *sums, void *arg) {
+    const division *d = arg;
+    const fv_stabiliser stab = fv_sample_stabiliser(d->rule, sample);
+
+    for (int64_t i = begin; i < end; i++) {
+        const float z = d->z[i], bottom = fv_stabilise(stab, d->scale * z);
+        d->s[i] = isinf(z) ? 0.0f : d->r[i] / bottom;
+        if (isinf(z)) continue;
+        sums[0] += (double)d->s[i] * ((double)bottom - (double)d->scale * (double)z);
+    }
+}
+
 void fv_relevance_divide(const fv_var *y, const float *r, float scale, const fv_rule *rule,
                          float *s) {
     const int64_t n = elements_per_sample(y);
-    const float *z = y->data;
+    division d = {rule, r, y->data, s, scale};
 
-    for (int64_t b = 0; b < y->shape.dim[0]; b++) {
-        fv_stabiliser stab = fv_stabiliser_of(rule, n, z + b * n);
-        if (stab.kind == FV_STAB_NORM) stab.epsilon *= scale;
-        double eps = 0.0;
-        for (int64_t i = b * n; i < (b + 1) * n; i++) {
-            const float d = fv_stabilise(stab, scale * z[i]);
-            s[i] = isinf(z[i]) ? 0.0f : r[i] / d;
-            if (isinf(z[i])) continue;
-            eps += (double)s[i] * ((double)d - (double)scale * (double)z[i]);
-        }
-        fv_ledger_add(rule->ledger, FV_SINK_EPS, b, eps);
-    }
+    fv_stabilise_samples(rule, n, d.z, scale);
+    fv_ledger_sum(rule->ledger, n, 1, divide_block, &d, (fv_sink[]){FV_SINK_EPS}, 1);
+}
+
+typedef struct factors {
+    float *r;
+    const float *a;
+} factors;
+
+static void times_block(int64_t sample, int64_t begin, int64_t end, double *sums, void *arg) {
+    const factors *f = arg;
+
+    (void)sample, (void)sums;
+    for (int64_t i = begin; i < end; i++) f->r[i] = fv_times_activation(f->r[i], f->a[i]);
+}
+
+void fv_times_activations(int64_t n, float *r, const float *a) {
+    fv_for_elements(1, n, 1, times_block, &(factors){r, a});
 }
 
 /* The op's vector-Jacobian product of a signal, into the wanted rx[]. */
@@ -88,9 +132,7 @@ fv_status fv_relevance_epsilon(const fv_var *y, const fv_signal *ry, fv_signal r
     FV_TRY(vjp(y, s, rx));
     for (int k = 0; k < y->op->arity; k++) {
         if (!rx[k].data) continue;
-        const float *x = y->in[k]->data;
-        const int64_t n = fv_shape_numel(&y->in[k]->shape);
-        for (int64_t i = 0; i < n; i++) rx[k].data[i] = fv_times_activation(rx[k].data[i], x[i]);
+        fv_times_activations(fv_shape_numel(&y->in[k]->shape), rx[k].data, y->in[k]->data);
     }
     return FV_OK;
 }

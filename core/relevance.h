@@ -6,6 +6,7 @@
 #ifndef FV_CORE_RELEVANCE_H
 #define FV_CORE_RELEVANCE_H
 
+#include "core/elements.h"
 #include "core/tape.h"
 
 #include <math.h>
@@ -55,11 +56,18 @@ struct fv_ledger {
     double *largest;             /* [n_samples]: max |R| over nodes.  Far above |start| (1e3), terms
                                     of opposite sign have been blown up: a larger epsilon helps */
     fv_op_error *worst;          /* [n_samples] */
+    double *sums;                /* [n_samples, FV_ELEMENT_SUMS], of fv_ledger_sum */
+    double *room;                /* [n_samples], of the op at hand */
+    float *epsilon;              /* [n_samples], of fv_stabilise_samples */
 };
 
 /* Zeros, in the arena.  A ledger may serve several passes, whose sinks then add up. */
 fv_status fv_ledger_init(fv_ledger *ledger, int64_t n_samples, fv_arena *arena);
 void fv_ledger_add(fv_ledger *ledger, fv_sink sink, int64_t sample, double value);
+
+/* fv_sum_elements over the ledger's samples; sum k of each goes to sinks[k]. */
+void fv_ledger_sum(fv_ledger *ledger, int64_t n, int64_t row, fv_elements_fn *fn, void *arg,
+                   const fv_sink sinks[], int n_sinks);
 
 /* ---- rules ---- */
 
@@ -135,6 +143,17 @@ static inline float fv_stabilise(fv_stabiliser s, float z) {
     const float base = s.kind == FV_STAB_CLIP ? 0.0f : z;
     return base + (z >= 0.0f ? s.epsilon : -s.epsilon);
 }
+
+/* The stabiliser of every sample of z [n_samples, n], whose mean squares count times scale; kept in the
+ * rule's ledger. */
+void fv_stabilise_samples(const fv_rule *rule, int64_t n, const float *z, float scale);
+
+static inline fv_stabiliser fv_sample_stabiliser(const fv_rule *rule, int64_t sample) {
+    return (fv_stabiliser){rule->stabiliser, rule->ledger->epsilon[sample]};
+}
+
+/* r *= a, elementwise, as R is read off a modified gradient r. */
+void fv_times_activations(int64_t n, float *r, const float *a);
 
 /* The relevance of an element a with modified gradient g.  A masked logit (-inf) counts as 0. */
 static inline float fv_times_activation(float g, float a) { return isinf(a) ? 0.0f : g * a; }

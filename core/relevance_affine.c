@@ -70,33 +70,74 @@ static const affine_rule rules[FV_AFFINE_COUNT] = {
     [FV_AFFINE_POSITIVE] = {1, {{1, {{X, W_POSITIVE, 1.0f}}, W_ONE}}},
 };
 
-static void take_weights(part_of_w part, float gamma, int64_t n, const float *w, float *out) {
-    for (int64_t i = 0; i < n; i++) {
-        const float up = w[i] > 0.0f ? w[i] : 0.0f, down = w[i] < 0.0f ? w[i] : 0.0f;
-        const float value[] = {[W] = w[i],
-                               [W_POSITIVE] = up,
-                               [W_NEGATIVE] = down,
-                               [W_LIFTED] = w[i] + gamma * up,
-                               [W_LOWERED] = w[i] + gamma * down,
-                               [W_SQUARE] = w[i] * w[i],
-                               [W_ONE] = 1.0f};
-        out[i] = value[part];
+typedef struct taking {
+    part_of_w w;
+    part_of_x x;
+    const fv_rule *rule;
+    const float *from;
+    float *out;
+    int64_t columns; /* of the input */
+} taking;
+
+static float weight_part(part_of_w part, float gamma, float w) {
+    const float up = w > 0.0f ? w : 0.0f, down = w < 0.0f ? w : 0.0f;
+
+    switch (part) {
+    case W_POSITIVE:
+        return up;
+    case W_NEGATIVE:
+        return down;
+    case W_LIFTED:
+        return w + gamma * up;
+    case W_LOWERED:
+        return w + gamma * down;
+    case W_SQUARE:
+        return w * w;
+    case W_ONE:
+        return 1.0f;
+    case W:
+        break;
+    }
+    return w;
+}
+
+static void take_weights_block(int64_t sample, int64_t begin, int64_t end, double *unused,
+                               void *arg) {
+    const taking *t = arg;
+
+    (void)sample, (void)unused;
+    for (int64_t i = begin; i < end; i++) t->out[i] = weight_part(t->w, t->rule->gamma, t->from[i]);
+}
+
+static void take_weights(part_of_w part, const fv_rule *rule, int64_t n, const float *w,
+                         float *out) {
+    taking t = {.w = part, .rule = rule, .from = w, .out = out};
+
+    fv_for_elements(1, n, 1, take_weights_block, &t);
+}
+
+static void take_inputs_block(int64_t sample, int64_t begin, int64_t end, double *unused,
+                              void *arg) {
+    const taking *t = arg;
+    const float *box = t->x == X_LOW ? t->rule->low : t->rule->high;
+
+    (void)sample, (void)unused;
+    for (int64_t i = begin; i < end; i++) {
+        if (t->x == X_LOW || t->x == X_HIGH)
+            t->out[i] = box[i % t->columns * 3 / t->columns];
+        else if (t->x == X_ONE)
+            t->out[i] = 1.0f;
+        else
+            t->out[i] = (t->from[i] > 0.0f) == (t->x == X_POSITIVE) ? t->from[i] : 0.0f;
     }
 }
 
 /* The columns of a row are a pixel's channels, or patches of each channel one after the other. */
 static void take_inputs(part_of_x part, const fv_rule *rule, const fv_var *x, float *out) {
-    const int64_t n = fv_shape_numel(&x->shape), I = fv_shape_last(&x->shape);
-    const float *v = x->data, *box = part == X_LOW ? rule->low : rule->high;
+    taking t = {
+        .x = part, .rule = rule, .from = x->data, .out = out, .columns = fv_shape_last(&x->shape)};
 
-    for (int64_t i = 0; i < n; i++) {
-        if (part == X_LOW || part == X_HIGH)
-            out[i] = box[i % I * 3 / I];
-        else if (part == X_ONE)
-            out[i] = 1.0f;
-        else
-            out[i] = (v[i] > 0.0f) == (part == X_POSITIVE) ? v[i] : 0.0f;
-    }
+    fv_for_elements(1, fv_shape_numel(&x->shape), 1, take_inputs_block, &t);
 }
 
 /* ---- products ---- */
@@ -122,7 +163,7 @@ typedef struct scratch_op {
 } scratch_op;
 
 static void replace(const job *j, const term *t, scratch_op *op) {
-    take_weights(t->w, j->rule->gamma, j->n_w, j->weight, j->w);
+    take_weights(t->w, j->rule, j->n_w, j->weight, j->w);
     op->x = *j->y->in[0];
     op->w = *j->y->in[1];
     op->y = *j->y;
@@ -173,6 +214,30 @@ static bool is_empty(const job *j, const term *t) {
 
 /* ---- one side ---- */
 
+/* What the loops of one side read. */
+typedef struct side_of {
+    const job *j;
+    const side *d;
+    const float *x;          /* of the term at hand */
+    float sign, coefficient; /* of the term, of the side */
+    float *rx;
+} side_of;
+
+static void add_product(int64_t sample, int64_t begin, int64_t end, double *unused, void *arg) {
+    const side_of *o = arg;
+
+    (void)sample, (void)unused;
+    fv_kernel()->axpy(end - begin, o->sign, o->j->y_tmp + begin, o->j->Z + begin);
+}
+
+static void add_bias(int64_t sample, int64_t begin, int64_t end, double *unused, void *arg) {
+    const job *j = ((const side_of *)arg)->j;
+
+    (void)sample, (void)unused;
+    for (int64_t i = begin; i < end; i += j->O)
+        for (int64_t o = 0; o < j->O; o++) j->Z[i + o] += j->b[o];
+}
+
 static fv_status denominator(const job *j, const side *d) {
     if (d->whole && !j->rule->zero_bias) {
         memcpy(j->Z, j->z, (size_t)j->n_y * sizeof *j->Z);
@@ -182,9 +247,9 @@ static fv_status denominator(const job *j, const side *d) {
     for (int t = 0; t < d->n_terms; t++) {
         if (is_empty(j, &d->term[t])) continue;
         FV_TRY(product(j, &d->term[t], j->y_tmp));
-        fv_kernel()->axpy(j->n_y, d->term[t].sign, j->y_tmp, j->Z);
+        fv_for_elements(1, j->n_y, 1, add_product, &(side_of){.j = j, .sign = d->term[t].sign});
     }
-    for (int64_t i = 0; i < j->n_y; i++) j->Z[i] += j->b[i % j->O];
+    fv_for_elements(1, j->n_y, j->O, add_bias, &(side_of){.j = j});
     return FV_OK;
 }
 
@@ -193,21 +258,35 @@ static bool takes_part(const side *d, float z) {
 }
 
 /* s, and what the bias and the stabiliser take: sum s b and sum s (D - Z). */
-static void divide(const job *j, const side *d, float coefficient) {
-    const int64_t n = j->B ? j->n_y / j->B : 0;
+static void divide_rows(int64_t sample, int64_t begin, int64_t end, double *sums, void *arg) {
+    const side_of *of = arg;
+    const job *j = of->j;
+    const fv_stabiliser stab = fv_sample_stabiliser(j->rule, sample);
 
-    for (int64_t b = 0; b < j->B; b++) {
-        const fv_stabiliser stab = fv_stabiliser_of(j->rule, n, j->Z + b * n);
-        double bias = 0.0, eps = 0.0;
-        for (int64_t i = b * n; i < (b + 1) * n; i++) {
+    for (int64_t row = begin; row < end; row += j->O) {
+        for (int64_t o = 0; o < j->O; o++) {
+            const int64_t i = row + o;
             const float D = fv_stabilise(stab, j->Z[i]);
-            j->s[i] = takes_part(d, j->z[i]) ? coefficient * j->r[i] / D : 0.0f;
-            bias += (double)j->s[i] * (double)j->b[i % j->O];
-            eps += (double)j->s[i] * ((double)D - (double)j->Z[i]);
+            j->s[i] = takes_part(of->d, j->z[i]) ? of->coefficient * j->r[i] / D : 0.0f;
+            sums[0] += (double)j->s[i] * (double)j->b[o];
+            sums[1] += (double)j->s[i] * ((double)D - (double)j->Z[i]);
         }
-        fv_ledger_add(j->rule->ledger, FV_SINK_BIAS, b, bias);
-        fv_ledger_add(j->rule->ledger, FV_SINK_EPS, b, eps);
     }
+}
+
+static void divide(const job *j, const side *d, float coefficient) {
+    side_of of = {.j = j, .d = d, .coefficient = coefficient};
+
+    fv_stabilise_samples(j->rule, j->n_y / j->B, j->Z, 1.0f);
+    fv_ledger_sum(j->rule->ledger, j->n_y / j->B, j->O, divide_rows, &of,
+                  (fv_sink[]){FV_SINK_BIAS, FV_SINK_EPS}, 2);
+}
+
+static void add_relevance(int64_t sample, int64_t begin, int64_t end, double *unused, void *arg) {
+    const side_of *o = arg;
+
+    (void)sample, (void)unused;
+    for (int64_t i = begin; i < end; i++) o->rx[i] += o->sign * o->x[i] * o->j->x_tmp[i];
 }
 
 static fv_status hand_on(const job *j, const side *d, float *rx) {
@@ -215,8 +294,8 @@ static fv_status hand_on(const job *j, const side *d, float *rx) {
         const term *part = &d->term[t];
         if (is_empty(j, part)) continue;
         FV_TRY(transposed(j, part, j->x_tmp));
-        const float *x = input_of(j, part->x);
-        for (int64_t i = 0; i < j->n_x; i++) rx[i] += part->sign * x[i] * j->x_tmp[i];
+        side_of of = {.j = j, .x = input_of(j, part->x), .sign = part->sign, .rx = rx};
+        fv_for_elements(1, j->n_x, 1, add_relevance, &of);
     }
     return FV_OK;
 }
@@ -224,7 +303,7 @@ static fv_status hand_on(const job *j, const side *d, float *rx) {
 static void take_bias(const job *j, const side *d) {
     memset(j->b, 0, (size_t)j->O * sizeof *j->b);
     if (!j->bias || j->rule->zero_bias || d->bias == W_ONE) return;
-    take_weights(d->bias, j->rule->gamma, j->O, j->bias, j->b);
+    take_weights(d->bias, j->rule, j->O, j->bias, j->b);
 }
 
 /* ---- the rules ---- */
@@ -285,15 +364,12 @@ static fv_status prepare(job *j, const fv_var *y, const float *r, const fv_rule 
 }
 
 /* Rows of z = 0 belong to neither side. */
-static void drop_rows(const job *j) {
-    const int64_t n = j->B ? j->n_y / j->B : 0;
+static void drop_block(int64_t sample, int64_t begin, int64_t end, double *sums, void *arg) {
+    const job *j = arg;
 
-    for (int64_t b = 0; b < j->B; b++) {
-        double dropped = 0.0;
-        for (int64_t i = b * n; i < (b + 1) * n; i++)
-            if (j->z[i] == 0.0f) dropped += (double)j->r[i];
-        fv_ledger_add(j->rule->ledger, FV_SINK_DROP, b, dropped);
-    }
+    (void)sample;
+    for (int64_t i = begin; i < end; i++)
+        if (j->z[i] == 0.0f) sums[0] += (double)j->r[i];
 }
 
 static fv_status check(const fv_var *y, const fv_rule *rule) {
@@ -313,7 +389,8 @@ static fv_status by_table(const fv_var *y, const fv_signal *ry, float *rx, const
     if (fv_shape_numel(&y->shape) == 0) return FV_OK;
     FV_TRY(prepare(&j, y, ry->data, rule));
     if (rx) memset(rx, 0, (size_t)j.n_x * sizeof *rx);
-    if (table->side[0].rows != ALL_ROWS) drop_rows(&j);
+    if (table->side[0].rows != ALL_ROWS)
+        fv_ledger_sum(rule->ledger, j.n_y / j.B, 1, drop_block, &j, (fv_sink[]){FV_SINK_DROP}, 1);
     for (int i = 0; i < table->n_sides; i++) {
         const side *d = &table->side[i];
         take_bias(&j, d);
@@ -324,19 +401,27 @@ static fv_status by_table(const fv_var *y, const fv_signal *ry, float *rx, const
     return FV_OK;
 }
 
+typedef struct bias_of {
+    const float *bias, *g;
+    int64_t O;
+} bias_of;
+
+static void bias_rows(int64_t sample, int64_t begin, int64_t end, double *sums, void *arg) {
+    const bias_of *of = arg;
+
+    (void)sample;
+    for (int64_t i = begin; i < end; i += of->O)
+        for (int64_t o = 0; o < of->O; o++) sums[0] += (double)of->bias[o] * (double)of->g[i + o];
+}
+
 /* GI: g_x = g_y W; the bias takes sum b g. */
 fv_status fv_relevance_affine(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                               const fv_rule *rule) {
-    const float *bias = y->in[2] ? y->in[2]->data : NULL, *g = ry->data;
     const int64_t B = y->shape.dim[0], n = B ? fv_shape_numel(&y->shape) / B : 0;
-    const int64_t O = fv_shape_last(&y->shape);
+    bias_of of = {y->in[2] ? y->in[2]->data : NULL, ry->data, fv_shape_last(&y->shape)};
 
     if (ry->kind == FV_SIGNAL_R) return by_table(y, ry, rx[0].data, rule);
-    for (int64_t b = 0; bias && b < B; b++) {
-        double taken = 0.0;
-        for (int64_t i = b * n; i < (b + 1) * n; i++) taken += (double)bias[i % O] * (double)g[i];
-        fv_ledger_add(rule->ledger, FV_SINK_BIAS, b, taken);
-    }
+    if (of.bias) fv_ledger_sum(rule->ledger, n, of.O, bias_rows, &of, (fv_sink[]){FV_SINK_BIAS}, 1);
     if (!rx[0].data) return FV_OK;
     const fv_tensor dy = {ry->data, FV_F32, y->shape};
     fv_grad dx[FV_MAX_INPUTS] = {{.data = rx[0].data, .dtype = FV_F32}};

@@ -11,30 +11,35 @@
 
 #define CONVERT_EPS 1e-10f
 
-static void to_relevance(const fv_var *v, float *signal, fv_signal_kind from) {
-    const float *a = v->data;
-    const int64_t n = fv_shape_numel(&v->shape);
+/* A signal and the activations it belongs to. */
+typedef struct signal_of {
+    float *s;
+    const float *a;
+    fv_signal_kind kind;
+} signal_of;
 
-    for (int64_t i = 0; from == FV_SIGNAL_GI && i < n; i++)
-        signal[i] = fv_times_activation(signal[i], a[i]);
+static void to_relevance(const fv_var *v, float *signal, fv_signal_kind from) {
+    if (from == FV_SIGNAL_GI) fv_times_activations(fv_shape_numel(&v->shape), signal, v->data);
 }
 
-/* What the division takes, all of it where a is 0, goes to the ledger. */
-static void to_gradient(const fv_var *v, float *signal, fv_ledger *ledger) {
-    const int64_t B = ledger->n_samples, n = B ? fv_shape_numel(&v->shape) / B : 0;
+/* What the division takes, all of it where a is 0, is summed. */
+static void divide_block(int64_t sample, int64_t begin, int64_t end, double *sums, void *arg) {
+    const signal_of *v = arg;
     const fv_stabiliser stab = {FV_STAB_ADD, CONVERT_EPS};
 
-    for (int64_t b = 0; b < B; b++) {
-        const float *a = (const float *)v->data + b * n;
-        float *s = signal + b * n;
-        double lost = 0.0;
-        for (int64_t i = 0; i < n; i++) {
-            const float r = s[i], d = fv_stabilise(stab, a[i]);
-            s[i] = r / d;
-            if (!isinf(a[i])) lost += (double)s[i] * ((double)d - (double)a[i]);
-        }
-        fv_ledger_add(ledger, FV_SINK_EPS, b, lost);
+    (void)sample;
+    for (int64_t i = begin; i < end; i++) {
+        const float d = fv_stabilise(stab, v->a[i]);
+        v->s[i] = v->s[i] / d;
+        if (!isinf(v->a[i])) sums[0] += (double)v->s[i] * ((double)d - (double)v->a[i]);
     }
+}
+
+static void to_gradient(const fv_var *v, float *signal, fv_ledger *ledger) {
+    const int64_t B = ledger->n_samples, n = B ? fv_shape_numel(&v->shape) / B : 0;
+    signal_of of = {.s = signal, .a = v->data};
+
+    fv_ledger_sum(ledger, n, 1, divide_block, &of, (fv_sink[]){FV_SINK_EPS}, 1);
 }
 
 /* Sums over the relevance of one sample. */
@@ -42,19 +47,30 @@ typedef struct sums {
     double total, absolute, largest;
 } sums;
 
-static sums sample_sums(const fv_var *v, const float *signal, fv_signal_kind kind, int64_t sample) {
-    const int64_t n = fv_shape_numel(&v->shape) / v->shape.dim[0];
-    const float *s = signal + sample * n, *a = (const float *)v->data + sample * n;
-    sums out = {0.0, 0.0, 0.0};
+_Static_assert(sizeof(sums) == FV_ELEMENT_SUMS * sizeof(double), "as fv_sum_elements has them");
 
-    for (int64_t i = 0; i < n; i++) {
-        double r = (double)s[i];
-        if (kind == FV_SIGNAL_GI) r = isinf(a[i]) ? 0.0 : r * (double)a[i];
-        out.total += r;
-        out.absolute += fabs(r);
-        if (!(fabs(r) <= out.largest)) out.largest = fabs(r);
-    }
-    return out;
+static void join_sums(double *total, const double *block) {
+    total[0] += block[0];
+    total[1] += block[1];
+    if (!(block[2] <= total[2]) && !isnan(total[2])) total[2] = block[2]; /* a NaN stays */
+}
+
+static void sum_block(int64_t sample, int64_t begin, int64_t end, double *out, void *arg) {
+    const signal_of *v = arg;
+    const float *a = v->kind == FV_SIGNAL_GI ? v->a + begin : NULL;
+
+    (void)sample;
+    fv_kernel()->signed_sums(end - begin, v->s + begin, a, out);
+}
+
+/* The sums of every sample, into the ledger's room for them. */
+static const sums *sample_sums(const fv_var *v, const float *signal, fv_signal_kind kind,
+                               fv_ledger *ledger) {
+    const int64_t B = ledger->n_samples, n = B ? fv_shape_numel(&v->shape) / B : 0;
+    signal_of of = {.s = (float *)(uintptr_t)signal, .a = v->data, .kind = kind};
+
+    fv_sum_elements(B, n, 1, sum_block, join_sums, &of, ledger->sums);
+    return (const sums *)(const void *)ledger->sums;
 }
 
 static void note_largest(fv_ledger *ledger, int64_t sample, double value) {
@@ -68,22 +84,41 @@ static double sinks_of(const fv_ledger *ledger, int64_t sample) {
     return sum;
 }
 
-/* |out - in - sinks| / sum |R out| of this op, per sample.  before[] holds the ledger's totals from
- * before the op. */
+/* What an op's account is checked with, per sample. */
+typedef struct account {
+    double *sinks; /* the ledger's before the op */
+    double *left;  /* out - in - sinks */
+    double *size;  /* sum |R out| */
+} account;
+
+/* |out - in - sinks| / sum |R out| of this op, per sample. */
 static void check_op(fv_var *y, const fv_signal *ry, const fv_signal rx[], fv_ledger *ledger,
-                     const double *before) {
+                     const account *a) {
+    const sums *out = sample_sums(y, ry->data, ry->kind, ledger);
+
+    for (int64_t b = 0; b < ledger->n_samples; b++) {
+        a->left[b] = out[b].total - (sinks_of(ledger, b) - a->sinks[b]);
+        a->size[b] = out[b].absolute;
+        note_largest(ledger, b, out[b].largest);
+    }
+    for (int i = 0; i < y->op->arity; i++) {
+        if (!rx[i].data) continue;
+        const sums *in = sample_sums(y->in[i], rx[i].data, rx[i].kind, ledger);
+        for (int64_t b = 0; b < ledger->n_samples; b++) a->left[b] -= in[b].total;
+    }
     for (int64_t b = 0; b < ledger->n_samples; b++) {
         fv_op_error *worst = &ledger->worst[b];
-        const sums out = sample_sums(y, ry->data, ry->kind, b);
-        double left = out.total;
-        for (int i = 0; i < y->op->arity; i++)
-            if (rx[i].data) left -= sample_sums(y->in[i], rx[i].data, rx[i].kind, b).total;
-        left -= sinks_of(ledger, b) - before[b];
-        note_largest(ledger, b, out.largest);
-        const double error = out.absolute > 0.0 ? fabs(left) / out.absolute : fabs(left);
+        const double left = fabs(a->left[b]), error = a->size[b] > 0.0 ? left / a->size[b] : left;
         if (!isnan(worst->error) && !(error <= worst->error)) /* a NaN stays */
             *worst = (fv_op_error){error, y->op->name, y->scope};
     }
+}
+
+static void add_block(int64_t sample, int64_t begin, int64_t end, double *unused, void *arg) {
+    const signal_of *v = arg;
+
+    (void)sample, (void)unused;
+    fv_kernel()->axpy(end - begin, 1.0f, v->a + begin, v->s + begin);
 }
 
 /* Adds what one reader sent; different kinds meet as relevance. */
@@ -101,7 +136,7 @@ static void collect(fv_tape *tape, fv_var *x, const fv_signal *rx, int32_t buffe
         to_relevance(x, rx->data, rx->kind);
         x->signal_kind = FV_SIGNAL_R;
     }
-    fv_kernel()->axpy(n, 1.0f, rx->data, x->signal);
+    fv_for_elements(1, n, 1, add_block, &(signal_of){.s = x->signal, .a = rx->data});
     fv_memplan_use(tape->plan, x->signal_buffer);
     fv_memplan_use(tape->plan, buffer);
 }
@@ -149,7 +184,7 @@ static fv_status run_rule(fv_tape *tape, fv_var *y, const fv_rule *rule, fv_sign
 }
 
 static fv_status step_back(fv_tape *tape, fv_var *y, fv_rule_fn *pick, void *user,
-                           fv_ledger *ledger, double *before) {
+                           fv_ledger *ledger, const account *a) {
     fv_rule rule = {.kind = FV_SIGNAL_GI};
     fv_signal rx[FV_MAX_INPUTS] = {{FV_SIGNAL_GI, NULL}};
     int32_t buffer[FV_MAX_INPUTS];
@@ -162,9 +197,9 @@ static fv_status step_back(fv_tape *tape, fv_var *y, fv_rule_fn *pick, void *use
     else if (y->signal_kind == FV_SIGNAL_R)
         to_gradient(y, y->signal, ledger);
     FV_TRY(open_absorbed(tape, y, &rule));
-    for (int64_t b = 0; b < ledger->n_samples; b++) before[b] = sinks_of(ledger, b);
+    for (int64_t b = 0; b < ledger->n_samples; b++) a->sinks[b] = sinks_of(ledger, b);
     FV_TRY(run_rule(tape, y, &rule, rx, buffer));
-    check_op(y, &(fv_signal){rule.kind, y->signal}, rx, ledger, before);
+    check_op(y, &(fv_signal){rule.kind, y->signal}, rx, ledger, a);
     for (int i = 0; i < y->op->arity; i++)
         if (rx[i].data) collect(tape, y->in[i], &rx[i], buffer[i]);
     return FV_OK;
@@ -191,21 +226,23 @@ static void publish(fv_tape *tape, fv_var *v) {
 /* The input's relevance counts among the largest. */
 static void note_leaf(const fv_var *v, fv_ledger *ledger) {
     if (v->shape.rank < 1 || v->shape.dim[0] != ledger->n_samples) return;
-    for (int64_t b = 0; b < ledger->n_samples; b++)
-        note_largest(ledger, b, sample_sums(v, v->relevance.data, FV_SIGNAL_R, b).largest);
+    const sums *in = sample_sums(v, v->relevance.data, FV_SIGNAL_R, ledger);
+    for (int64_t b = 0; b < ledger->n_samples; b++) note_largest(ledger, b, in[b].largest);
 }
 
 static fv_status walk(fv_tape *tape, fv_var *y, const float *start, int kind, fv_rule_fn *pick,
                       void *user, fv_ledger *ledger) {
     const size_t bytes = (size_t)fv_shape_numel(&y->shape) * sizeof(float);
-    double *before = fv_arena_calloc(&tape->nodes, (size_t)ledger->n_samples + 1, sizeof *before);
+    const size_t B = (size_t)ledger->n_samples;
+    double *room = fv_arena_calloc(&tape->nodes, 3 * B + 1, sizeof *room);
 
     y->signal = fv_tape_buffer(tape, bytes, &y->signal_buffer);
-    if (!before || !y->signal) return FV_ERR_NOMEM;
+    if (!room || !y->signal) return FV_ERR_NOMEM;
+    const account a = {room, room + B, room + 2 * B};
     y->signal_kind = kind;
     memcpy(y->signal, start, bytes);
-    for (int64_t b = 0; b < ledger->n_samples; b++)
-        ledger->start[b] += sample_sums(y, start, (fv_signal_kind)kind, b).total;
+    const sums *begin = sample_sums(y, start, (fv_signal_kind)kind, ledger);
+    for (int64_t b = 0; b < ledger->n_samples; b++) ledger->start[b] += begin[b].total;
     for (int64_t i = y->id; i >= 0; i--) {
         fv_var *v = tape->vars[i];
         if (!v->signal) continue;
@@ -215,7 +252,7 @@ static fv_status walk(fv_tape *tape, fv_var *y, const float *start, int kind, fv
             note_leaf(v, ledger);
             continue;
         }
-        const fv_status status = step_back(tape, v, pick, user, ledger, before);
+        const fv_status status = step_back(tape, v, pick, user, ledger, &a);
         if (status != FV_OK) {
             if (v->scope[0]) fv_error_context(status, "%s", v->scope);
             return status;

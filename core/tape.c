@@ -40,8 +40,8 @@ void fv_tape_destroy(fv_tape *tape) {
 /* Steps with one key are expected to ask for the same buffers; a wrong guess only costs a recording. */
 static uint64_t plan_key(const fv_tape *tape) {
     uint64_t key = (uint64_t)tape->step.mode * 31u + (uint64_t)tape->step.bf16 * 7u +
-                   (uint64_t)tape->step.samples * 1009u + (uint64_t)tape->step.check_finite * 3u +
-                   (uint64_t)tape->step.running_stats * 5u;
+                   (uint64_t)tape->step.samples * 1009u + tape->step.purpose * 13u +
+                   (uint64_t)tape->step.check_finite * 3u + (uint64_t)tape->step.running_stats * 5u;
     for (int64_t i = 0; i < tape->n_watches; i++)
         key = key * 1000003u + fv_rng_name(tape->watches[i].pattern) + tape->watches[i].what;
     return key;

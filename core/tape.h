@@ -49,6 +49,7 @@ typedef struct fv_step {
     int64_t first_sample;         /* position of this pass's first sample in the global batch */
     int64_t total_samples;        /* samples in the global batch; 0 = this pass is all of it */
     int64_t samples;              /* of this pass; a hint that tells memory plans apart */
+    uint64_t purpose;             /* what will be done with the step: another such hint */
     int64_t chunk_samples;        /* power of two; 0 = the whole pass is one chunk */
     const fv_param_slab *partial; /* [fv_tree_levels(chunks)] partial sums between the passes of one
                                      batch; NULL when the pass is the whole batch */

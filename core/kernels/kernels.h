@@ -52,6 +52,9 @@ typedef struct fv_kernels {
     float (*dot)(int64_t n, const float *x, const float *y);
     /* sum_i x_i^2, accumulated in double in a fixed order */
     double (*sum_squares)(int64_t n, const float *x);
+    /* out = sum_i x_i y_i, sum_i |x_i y_i| and max_i |x_i y_i|, in double and in a fixed order; an infinite
+     * y_i counts as 0, y = NULL as ones.  A NaN makes all three NaN. */
+    void (*signed_sums)(int64_t n, const float *x, const float *y, double out[3]);
     /* true when every element is finite */
     bool (*all_finite)(int64_t n, const float *x);
     /* y = x, other type */

@@ -31,6 +31,20 @@ static float dot(int64_t n, const float *x, const float *y) {
     return sum;
 }
 
+static void signed_sums(int64_t n, const float *x, const float *y, double out[3]) {
+    double total = 0.0, size = 0.0, largest = 0.0;
+
+    for (int64_t i = 0; i < n; i++) {
+        const double r = !y ? (double)x[i] : isinf(y[i]) ? 0.0 : (double)x[i] * (double)y[i];
+        total += r;
+        size += fabs(r);
+        if (fabs(r) > largest) largest = fabs(r);
+    }
+    out[0] = total;
+    out[1] = size;
+    out[2] = isnan(size) ? size : largest;
+}
+
 static double sum_squares(int64_t n, const float *x) {
     double sum = 0.0;
     for (int64_t i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
@@ -190,6 +204,7 @@ void fv_kernels_init_c(fv_kernels *table) {
                           .scale = scale,
                           .dot = dot,
                           .sum_squares = sum_squares,
+                          .signed_sums = signed_sums,
                           .all_finite = all_finite,
                           .to_bf16 = to_bf16,
                           .from_bf16 = from_bf16,

@@ -1,7 +1,9 @@
-/* The kernels of convolutional networks with AVX2 and FMA: ReLU, batch norm over rows of channels, depthwise
- * taps.  Compiled with those instruction sets and entered only after a CPU check. */
+/* The kernels of convolutional networks and of relevance with AVX2 and FMA: ReLU, batch norm over rows of
+ * channels, depthwise taps, sums over signals.  Compiled with those instruction sets and entered only after a CPU check. */
 #include "core/kernels/kernels.h"
 #include "core/kernels/kernels_avx2.h"
+
+#include <math.h>
 
 #if defined(__AVX2__) && defined(__FMA__)
 
@@ -109,7 +111,54 @@ static void tap_sums(int64_t n, int64_t taps, int64_t step, const float *x, cons
     }
 }
 
+typedef struct sums_pd {
+    __m256d total, size, largest;
+} sums_pd;
+
+static inline void add_signed(sums_pd *s, __m256d r) {
+    const __m256d size = _mm256_andnot_pd(_mm256_set1_pd(-0.0), r);
+    s->total = _mm256_add_pd(s->total, r);
+    s->size = _mm256_add_pd(s->size, size);
+    s->largest = _mm256_max_pd(s->largest, size);
+}
+
+/* Lanes of infinite y become 0 times 0. */
+static inline __m256 finite_lanes(__m256 y) {
+    const __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), y);
+    return _mm256_cmp_ps(size, _mm256_set1_ps(INFINITY), _CMP_NEQ_UQ);
+}
+
+static double reduce(__m256d v, bool sum) {
+    const __m128d a = _mm256_castpd256_pd128(v), b = _mm256_extractf128_pd(v, 1);
+    const __m128d half = sum ? _mm_add_pd(a, b) : _mm_max_pd(a, b),
+                  other = _mm_unpackhi_pd(half, half);
+    return _mm_cvtsd_f64(sum ? _mm_add_sd(half, other) : _mm_max_sd(half, other));
+}
+
+static void signed_sums(int64_t n, const float *x, const float *y, double out[3]) {
+    const __m256d zero = _mm256_setzero_pd();
+    sums_pd low = {zero, zero, zero}, high = low;
+
+    for (int64_t i = 0; i < n; i += LANES) {
+        __m256 a = load(n, i, x), b = _mm256_set1_ps(1.0f);
+        if (y) {
+            b = load(n, i, y);
+            const __m256 finite = finite_lanes(b);
+            a = _mm256_and_ps(a, finite);
+            b = _mm256_and_ps(b, finite);
+        }
+        add_signed(&low, _mm256_mul_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(a)),
+                                       _mm256_cvtps_pd(_mm256_castps256_ps128(b))));
+        add_signed(&high, _mm256_mul_pd(_mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)),
+                                        _mm256_cvtps_pd(_mm256_extractf128_ps(b, 1))));
+    }
+    out[0] = reduce(_mm256_add_pd(low.total, high.total), true);
+    out[1] = reduce(_mm256_add_pd(low.size, high.size), true);
+    out[2] = isnan(out[1]) ? out[1] : reduce(_mm256_max_pd(low.largest, high.largest), false);
+}
+
 void fv_kernels_init_map_avx2(fv_kernels *table) {
+    table->signed_sums = signed_sums;
     table->relu = relu;
     table->relu_backward = relu_backward;
     table->column_sums = column_sums;

@@ -1,7 +1,9 @@
-/* The kernels of convolutional networks with AVX-512: ReLU, and batch norm over rows of channels.  Compiled
- * with that instruction set and entered only after a CPU check. */
+/* The kernels of convolutional networks and of relevance with AVX-512: ReLU, batch norm over rows of
+ * channels, sums over signals.  Compiled with that instruction set and entered only after a CPU check. */
 #include "core/kernels/kernels.h"
 #include "core/kernels/kernels_avx512.h"
+
+#include <math.h>
 
 #if defined(__AVX512F__)
 
@@ -94,7 +96,44 @@ static void normalize_backward(int64_t rows, int64_t n, const float *x, const fl
     }
 }
 
+typedef struct sums_pd {
+    __m512d total, size, largest;
+} sums_pd;
+
+static inline void add_signed(sums_pd *s, __m512d r) {
+    const __m512d size = _mm512_abs_pd(r);
+    s->total = _mm512_add_pd(s->total, r);
+    s->size = _mm512_add_pd(s->size, size);
+    s->largest = _mm512_max_pd(s->largest, size);
+}
+
+/* Lanes of infinite y become 0 times 0; class 0x18: both infinities. */
+static void signed_sums(int64_t n, const float *x, const float *y, double out[3]) {
+    const __m512d zero = _mm512_setzero_pd();
+    sums_pd low = {zero, zero, zero}, high = low;
+
+    for (int64_t i = 0; i < n; i += LANES) {
+        const __mmask16 present = lanes(n, i);
+        __m512 a = load(present, x + i), b = _mm512_set1_ps(1.0f);
+        if (y) {
+            b = load(present, y + i);
+            const __mmask16 finite = (__mmask16)~_mm512_fpclass_ps_mask(b, 0x18);
+            a = _mm512_maskz_mov_ps(finite, a);
+            b = _mm512_maskz_mov_ps(finite, b);
+        }
+        add_signed(&low, _mm512_mul_pd(_mm512_cvtps_pd(_mm512_castps512_ps256(a)),
+                                       _mm512_cvtps_pd(_mm512_castps512_ps256(b))));
+        add_signed(&high, _mm512_mul_pd(_mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)),
+                                        _mm512_cvtps_pd(_mm512_extractf32x8_ps(b, 1))));
+    }
+    out[0] = _mm512_reduce_add_pd(_mm512_add_pd(low.total, high.total));
+    out[1] = _mm512_reduce_add_pd(_mm512_add_pd(low.size, high.size));
+    out[2] =
+        isnan(out[1]) ? out[1] : _mm512_reduce_max_pd(_mm512_max_pd(low.largest, high.largest));
+}
+
 void fv_kernels_init_map_avx512(fv_kernels *table) {
+    table->signed_sums = signed_sums;
     table->relu = relu;
     table->relu_backward = relu_backward;
     table->column_sums = column_sums;

@@ -116,15 +116,26 @@ static float ratio(fv_activation_kind kind, float x) {
     return 0.5f * erfcf(-x * 0.70710678118654752f);
 }
 
+typedef struct ratio_args {
+    fv_activation_kind kind;
+    const float *x, *g;
+    float *out;
+} ratio_args;
+
+static void ratio_block(int64_t sample, int64_t begin, int64_t end, double *unused, void *arg) {
+    const ratio_args *a = arg;
+
+    (void)sample, (void)unused;
+    for (int64_t i = begin; i < end; i++) a->out[i] = a->g[i] * ratio(a->kind, a->x[i]);
+}
+
 /* GI: g y / x.  R: passes. */
 static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                            const fv_rule *rule) {
-    const fv_activation_kind kind = ((const activation_attr *)y->attr)->kind;
-    const float *x = y->in[0]->data;
-    const int64_t n = fv_shape_numel(&y->shape);
+    ratio_args a = {((const activation_attr *)y->attr)->kind, y->in[0]->data, ry->data, rx[0].data};
 
     if (ry->kind == FV_SIGNAL_R) return fv_relevance_identity(y, ry, rx, rule);
-    for (int64_t i = 0; rx[0].data && i < n; i++) rx[0].data[i] = ry->data[i] * ratio(kind, x[i]);
+    if (a.out) fv_for_elements(1, fv_shape_numel(&y->shape), 1, ratio_block, &a);
     return FV_OK;
 }
 

@@ -134,31 +134,35 @@ static void frozen_row(int64_t n, const float *gamma, const float *s, float rstd
 
 /* Rows of one sample: GI g_x = frozen vjp of g; R x * frozen vjp of R / stab(y).  beta takes
  * sum beta g (LN_BETA), the stabiliser sum s (D - y) (Achtibat et al. 2024, section 3.3). */
-static void relevance_sample(const fv_var *y, const fv_signal *ry, float *rx, const fv_rule *rule,
-                             int64_t sample, float *s) {
-    const int64_t n = fv_shape_last(&y->shape);
-    const int64_t rows = fv_shape_numel(&y->shape) / n / y->shape.dim[0];
-    const float *gamma = y->in[1]->data, *beta = y->in[2]->data, *rstd = y->saved[1].data;
-    const bool is_r = ry->kind == FV_SIGNAL_R;
-    const fv_stabiliser stab =
-        fv_stabiliser_of(rule, rows * n, (const float *)y->data + sample * rows * n);
-    double ln_beta = 0.0, eps = 0.0;
+typedef struct relevance_args {
+    const fv_var *y;
+    const fv_signal *ry;
+    float *rx; /* NULL: not wanted */
+    const fv_rule *rule;
+} relevance_args;
 
-    for (int64_t r = sample * rows; r < (sample + 1) * rows; r++) {
-        const float *signal = ry->data + r * n, *z = (const float *)y->data + r * n;
-        const float *x = (const float *)y->in[0]->data + r * n;
+static void relevance_rows(int64_t sample, int64_t begin, int64_t end, double *sums, void *arg) {
+    const relevance_args *a = arg;
+    const int64_t n = fv_shape_last(&a->y->shape);
+    const float *gamma = a->y->in[1]->data, *beta = a->y->in[2]->data;
+    const float *rstd = a->y->saved[1].data;
+    const bool is_r = a->ry->kind == FV_SIGNAL_R;
+    const fv_stabiliser stab = fv_sample_stabiliser(a->rule, sample);
+    float *s = fv_scratch((size_t)n * sizeof *s);
+
+    for (int64_t at = begin; at < end; at += n) {
+        const float *signal = a->ry->data + at, *z = (const float *)a->y->data + at;
+        const float *x = (const float *)a->y->in[0]->data + at;
         for (int64_t i = 0; i < n; i++) {
             const float d = is_r ? fv_stabilise(stab, z[i]) : 1.0f;
             s[i] = signal[i] / d;
-            ln_beta += (double)beta[i] * (double)s[i];
-            if (is_r) eps += (double)s[i] * ((double)d - (double)z[i]);
+            sums[0] += (double)beta[i] * (double)s[i];
+            if (is_r) sums[1] += (double)s[i] * ((double)d - (double)z[i]);
         }
-        if (!rx) continue;
-        frozen_row(n, gamma, s, rstd[r], rx + r * n);
-        for (int64_t i = 0; is_r && i < n; i++) rx[r * n + i] *= x[i];
+        if (!a->rx) continue;
+        frozen_row(n, gamma, s, rstd[at / n], a->rx + at);
+        for (int64_t i = 0; is_r && i < n; i++) a->rx[at + i] *= x[i];
     }
-    fv_ledger_add(rule->ledger, FV_SINK_LN_BETA, sample, ln_beta);
-    if (is_r) fv_ledger_add(rule->ledger, FV_SINK_EPS, sample, eps);
 }
 
 static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
@@ -166,10 +170,14 @@ static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
     fv_signal x_only[FV_MAX_INPUTS] = {rx[0]};
     if (rule->identity_norm && ry->kind == FV_SIGNAL_R)
         return fv_relevance_identity(y, ry, x_only, rule);
-    float *s = fv_tape_scratch(y->tape, fv_shape_last(&y->shape));
+    const int64_t n = fv_shape_last(&y->shape), B = y->shape.dim[0];
+    const int64_t per_sample = B ? fv_shape_numel(&y->shape) / B : 0;
+    relevance_args a = {y, ry, rx[0].data, rule};
 
-    if (!s) return FV_ERR_NOMEM;
-    for (int64_t b = 0; b < y->shape.dim[0]; b++) relevance_sample(y, ry, rx[0].data, rule, b, s);
+    FV_TRY(fv_scratch_reserve((size_t)n * sizeof(float)));
+    if (ry->kind == FV_SIGNAL_R) fv_stabilise_samples(rule, per_sample, y->data, 1.0f);
+    fv_ledger_sum(rule->ledger, per_sample, n, relevance_rows, &a,
+                  (fv_sink[]){FV_SINK_LN_BETA, FV_SINK_EPS}, 2);
     return FV_OK;
 }
 

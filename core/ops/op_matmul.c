@@ -139,39 +139,44 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
  * itself counts: an s beyond FAR times the sample's mean is left 0, for add_far. */
 #define FAR 16.0
 
-static fv_stabiliser stabiliser_of(const fv_var *y, int64_t sample, float share,
-                                   const fv_rule *rule) {
-    const int64_t n = fv_shape_numel(&y->shape) / y->shape.dim[0];
-    fv_stabiliser stab = fv_stabiliser_of(rule, n, (const float *)y->data + sample * n);
+typedef struct division {
+    const fv_rule *rule;
+    const float *r, *z;
+    float share, *s;
+} division;
 
-    if (stab.kind == FV_STAB_NORM) stab.epsilon *= share;
-    return stab;
+static void divide_block(int64_t sample, int64_t begin, int64_t end, double *sums, void *arg) {
+    const division *d = arg;
+    const fv_stabiliser stab = fv_sample_stabiliser(d->rule, sample);
+
+    for (int64_t i = begin; i < end; i++) {
+        d->s[i] = d->r[i] / fv_stabilise(stab, d->share * d->z[i]);
+        sums[0] += fabs((double)d->s[i]);
+    }
+}
+
+static void drop_far_block(int64_t sample, int64_t begin, int64_t end, double *sums, void *arg) {
+    const division *d = arg;
+    const fv_stabiliser stab = fv_sample_stabiliser(d->rule, sample);
+    const double most = d->rule->ledger->room[sample];
+
+    for (int64_t i = begin; i < end; i++) {
+        const double bottom = (double)fv_stabilise(stab, d->share * d->z[i]);
+        if (fabs((double)d->s[i]) > most) d->s[i] = 0.0f;
+        sums[0] += (double)d->s[i] * (bottom - (double)d->share * (double)d->z[i]);
+    }
 }
 
 static void divide(const fv_var *y, const float *r, float share, const fv_rule *rule, float *s) {
     const int64_t B = y->shape.dim[0], n = B ? fv_shape_numel(&y->shape) / B : 0;
-    const float *z = y->data;
+    fv_ledger *ledger = rule->ledger;
+    division d = {rule, r, y->data, share, s};
 
-    for (int64_t b = 0; b < B; b++) {
-        const fv_stabiliser stab = stabiliser_of(y, b, share, rule);
-        double eps = 0.0, size = 0.0;
-        for (int64_t i = b * n; i < (b + 1) * n; i++) {
-            s[i] = r[i] / fv_stabilise(stab, share * z[i]);
-            size += fabs((double)s[i]);
-        }
-        const double most = FAR * size / (double)n;
-        for (int64_t i = b * n; i < (b + 1) * n; i++) {
-            const double d = (double)fv_stabilise(stab, share * z[i]);
-            if (fabs((double)s[i]) > most) s[i] = 0.0f;
-            eps += (double)s[i] * (d - (double)share * (double)z[i]);
-        }
-        fv_ledger_add(rule->ledger, FV_SINK_EPS, b, eps);
-    }
-}
-
-static void times(const fv_var *x, float *rx) {
-    const float *v = x->data;
-    for (int64_t i = 0; rx && i < fv_shape_numel(&x->shape); i++) rx[i] *= v[i];
+    fv_stabilise_samples(rule, n, d.z, share);
+    fv_sum_elements(B, n, 1, divide_block, NULL, &d, ledger->sums);
+    for (int64_t b = 0; b < B; b++)
+        ledger->room[b] = FAR * ledger->sums[b * FV_ELEMENT_SUMS] / (double)n;
+    fv_ledger_sum(ledger, n, 1, drop_far_block, &d, (fv_sink[]){FV_SINK_EPS}, 1);
 }
 
 /* One row of op(A) and column of op(B): their elements are a_step and b_step apart. */
@@ -216,7 +221,7 @@ static void add_far(const fv_var *y, const float *r, const float *s, float share
         const pair p = {a + at_a, b + at_b,     ra ? ra + at_a : NULL, rb ? rb + at_b : NULL,
                         d.K,      tn ? d.N : 1, nt ? 1 : d.M};
         const int64_t sample = matrix / (d.batch / y->shape.dim[0]);
-        const fv_stabiliser stab = stabiliser_of(y, sample, share, rule);
+        const fv_stabiliser stab = fv_sample_stabiliser(rule, sample);
         fv_ledger_add(rule->ledger, FV_SINK_EPS, sample,
                       add_element(&p, (double)r[i], (double)share, stab));
     }
@@ -246,7 +251,9 @@ static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
         divide(y, ry->data, share, rule, s);
     }
     FV_TRY(vjp(y, is_r ? s : ry->data, dx, fixed >= 0 || is_r ? 1.0f : 0.5f));
-    for (int i = 0; is_r && i < 2; i++) times(y->in[i], dx[i].data);
+    for (int i = 0; is_r && i < 2; i++)
+        if (dx[i].data)
+            fv_times_activations(fv_shape_numel(&y->in[i]->shape), dx[i].data, y->in[i]->data);
     if (is_r) add_far(y, ry->data, s, share, rule, dx);
     if (fixed >= 0 && rx[fixed].data)
         memset(rx[fixed].data, 0, (size_t)fv_shape_numel(&y->in[fixed]->shape) * sizeof(float));

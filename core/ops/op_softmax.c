@@ -84,21 +84,32 @@ static double relevance_row(int64_t n, fv_signal_kind kind, const float *x, cons
     return sum - kept;
 }
 
+typedef struct relevance_args {
+    const fv_var *y;
+    const fv_signal *ry;
+    float *rx; /* NULL: not wanted */
+} relevance_args;
+
+static void relevance_rows(int64_t sample, int64_t begin, int64_t end, double *sums, void *arg) {
+    const relevance_args *a = arg;
+    const int64_t n = fv_shape_last(&a->y->shape);
+    const float *x = a->y->in[0]->data, *s = a->y->data;
+
+    (void)sample;
+    for (int64_t i = begin; i < end; i += n)
+        sums[0] +=
+            relevance_row(n, a->ry->kind, x + i, s + i, a->ry->data + i, a->rx ? a->rx + i : NULL);
+}
+
 static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                            const fv_rule *rule) {
     const int64_t n = fv_shape_last(&y->shape), B = y->shape.dim[0];
-    const int64_t per_sample = B ? fv_shape_numel(&y->shape) / B : 0;
-    const float *x = y->in[0]->data, *s = y->data;
+    relevance_args a = {y, ry, rx[0].data};
 
     if (rule->identity_softmax && ry->kind == FV_SIGNAL_R)
         return fv_relevance_identity(y, ry, rx, rule);
-    for (int64_t b = 0; b < B; b++) {
-        double taken = 0.0;
-        for (int64_t i = b * per_sample; i < (b + 1) * per_sample; i += n)
-            taken += relevance_row(n, ry->kind, x + i, s + i, ry->data + i,
-                                   rx[0].data ? rx[0].data + i : NULL);
-        fv_ledger_add(rule->ledger, FV_SINK_SOFTMAX, b, taken);
-    }
+    fv_ledger_sum(rule->ledger, B ? fv_shape_numel(&y->shape) / B : 0, n, relevance_rows, &a,
+                  (fv_sink[]){FV_SINK_SOFTMAX}, 1);
     return FV_OK;
 }
 

@@ -50,6 +50,37 @@ Test(core_kernels, linear) {
     }
 }
 
+/* Every seventh y is infinite. */
+Test(core_kernels, signed_sums) {
+    FOR_ALL(k, n) {
+        double total = 0.0, ones = 0.0, size = 0.0, ones_size = 0.0, largest = 0.0, out[3];
+        random_row(x, n, 1, 1.0f);
+        random_row(z, n, 2, 1.0f);
+        for (int64_t i = 0; i < n; i++) {
+            if (i % 7 == 3) z[i] = i % 2 ? INFINITY : -INFINITY;
+            const double r = isinf(z[i]) ? 0.0 : (double)x[i] * (double)z[i];
+            total += r;
+            size += fabs(r);
+            largest = fmax(largest, fabs(r));
+            ones += (double)x[i];
+            ones_size += fabs((double)x[i]);
+        }
+        k->signed_sums(n, x, z, out);
+        check(k->isa, "signed_sums", n, 0, out[0], total, 1e-14 * size, 0.0);
+        check(k->isa, "signed_sums", n, 1, out[1], size, 0.0, 1e-14);
+        cr_expect_eq(out[2], largest);
+        k->signed_sums(n, x, NULL, out);
+        check(k->isa, "signed_sums", n, 0, out[0], ones, 1e-14 * ones_size, 0.0);
+        for (int64_t i = 0; i < n; i++) {
+            const float kept = x[i];
+            x[i] = NAN;
+            k->signed_sums(n, x, NULL, out);
+            cr_assert(isnan(out[0]) && isnan(out[1]) && isnan(out[2]), "%s %d", k->isa, (int)i);
+            x[i] = kept;
+        }
+    }
+}
+
 Test(core_kernels, sum_squares_does_not_overflow) {
     for (int t = 0; t < n_tables; t++) {
         for (int i = 0; i < 40; i++) x[i] = i % 2 ? 1e30f : 1e-30f;
