@@ -19,7 +19,10 @@ static fv_tensor image_tensor(const fv_explain_run *run, const float *pixels, in
 fv_status fv_explain_record(fv_explain_run *run, const float *pixels, int64_t n) {
     const fv_tensor images = image_tensor(run, pixels, n);
 
-    fv_tape_begin(run->tape, &(fv_step){.mode = FV_EXPLAIN, .samples = n, .chunk_samples = 1});
+    fv_tape_begin(run->tape, &(fv_step){.mode = FV_EXPLAIN,
+                                        .samples = n,
+                                        .purpose = fv_rng_name(run->choice->text),
+                                        .chunk_samples = 1});
     run->x = fv_input(run->tape, &images, true);
     run->logits = fv_keep(fv_model_forward(run->model, run->x));
     return fv_tape_status(run->tape);
@@ -122,12 +125,21 @@ static fv_status add_features(fv_explain_run *run, const char *prefix) {
     return FV_OK;
 }
 
-/* A name that stands for a feature counted from the last one, with a suffix. */
+/* The place of a feature that stands for itself or, with a suffix, for a layer in it; n or more: none.
+ * The first feature is what the stem gives. */
+static int last(int n) { return n - 1; }
+static int before_last(int n) { return n > 1 ? n - 2 : n - 1; }
+static int first_stage(int n) { return n > 1; }
+static int early(int n) { return 1 + (n - 1) / 4; }
+
 static const struct {
     const char *name;
-    int from_last;
+    int (*place)(int n_features);
     const char *suffix;
-} relative[] = {{"@last", 1, ""}, {"@before_last", 2, ""}, {"@last_norm1", 1, ".norm1"}};
+} relative[] = {{"@last", last, ""},
+                {"@before_last", before_last, ""},
+                {"@first_stage", first_stage, ""},
+                {"@early_norm1", early, ".norm1"}};
 
 static fv_status add_named(fv_explain_run *run, const char *name) {
     const fv_model *m = run->model;
@@ -136,10 +148,9 @@ static fv_status add_named(fv_explain_run *run, const char *name) {
     if (strcmp(name, "@blocks") == 0) return add_features(run, "blocks.");
     if (strcmp(name, "@first_conv") == 0) return add_layer(run, m->first_conv);
     for (size_t i = 0; i < sizeof relative / sizeof *relative; i++) {
-        if (strcmp(name, relative[i].name) != 0 || m->n_features < relative[i].from_last) continue;
-        name = fv_arena_printf(run->arena, "%s%s",
-                               m->feature_names[m->n_features - relative[i].from_last],
-                               relative[i].suffix);
+        const int place = relative[i].place(m->n_features);
+        if (strcmp(name, relative[i].name) != 0 || place >= m->n_features) continue;
+        name = fv_arena_printf(run->arena, "%s%s", m->feature_names[place], relative[i].suffix);
         return name ? add_layer(run, name) : FV_ERR_NOMEM;
     }
     return add_layer(run, name);

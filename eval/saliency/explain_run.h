@@ -65,9 +65,10 @@ fv_status fv_explain_watch_layers(fv_explain_run *run, uint32_t what);
 fv_status fv_explain_node(const fv_explain_run *run, const char *name, fv_node *out);
 
 /* Puts into the run the tap names that `text` stands for, joined by '+': a name, "@last" the last
- * feature, "@before_last" the one before it, "@last_norm1" the norm in front of the last block's mixer,
- * "@stages" the outputs of all stages (of all blocks, where there are none), "@blocks", "@first_conv" the
- * layer that reads pixels.  fv_explain does it before prepare. */
+ * feature, "@before_last" the one before it, "@first_stage" the output of the first stage, "@early_norm1"
+ * the norm in front of the mixer of the block at a quarter of the depth, "@stages" the outputs of all
+ * stages (of all blocks, where there are none), "@blocks", "@first_conv" the layer that reads pixels.
+ * fv_explain does it before prepare. */
 fv_status fv_explain_resolve_layers(fv_explain_run *run, const char *text);
 
 /* ---- results ---- */

@@ -215,7 +215,9 @@ void gradients_family_cases(const saliency_model *m) {
     const char *node = fv_safetensors_metadata(m->g->file, "gradcam_node");
 
     saliency_model_check(m, "gradxinput", "gradient_x_input", true, 0, ts || relu ? 2e-2 : 1e-5);
-    saliency_model_check(m, golden_text(m->g, "gradcam.%s", node ? node : "?"), "gradcam", false, 0,
+    if (!node) node = "?";
+    saliency_model_check(m, golden_text(m->g, "gradcam.%s", node),
+                         golden_text(m->g, "gradcam:layer=%s", node), false, 0,
                          ts     ? 1e-3
                          : relu ? 1e-4
                                 : 5e-5);
