@@ -26,7 +26,7 @@ import warnings
 
 BATCH = 8  # images of one pass, for methods of many passes; fovea's default
 
-# Methods and, for those that take long, that one run without a warm-up is enough.
+# Methods and whether they take so long that one run behind one warm-up is enough.
 METHODS = {
     "lrp:attnlrp": False,
     "lrp:attnlrp_gamma": False,
@@ -252,10 +252,10 @@ def peer_seconds(peers, method, steps, warmup):
 
 def compare(options, peers, method):
     ours, theirs = [], []
-    slow = METHODS[method]
     for _ in range(options.rounds):
-        ours.append(fovea_seconds(options, method, 1 if slow else 5, 0 if slow else 2))
-        seconds = peer_seconds(peers, method, 1 if slow else 5, 0 if slow else 2)
+        steps, warmup = (1, 1) if METHODS[method] else (5, 2)
+        ours.append(fovea_seconds(options, method, steps, warmup))
+        seconds = peer_seconds(peers, method, steps, warmup)
         if seconds is not None:
             theirs.append(seconds)
     row = {"method": method, "fovea": statistics.median(ours), "peer": None, "package": None}

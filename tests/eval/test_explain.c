@@ -2,6 +2,7 @@
  * the identities that hold for any model. */
 #include "core/alloc.h"
 #include "core/safetensors.h"
+#include "core/tape_internal.h"
 #include "eval/saliency/composite.h"
 #include "eval/saliency/explain_run.h"
 #include "tests/support/generator.h"
@@ -352,6 +353,25 @@ Test(eval_explain, a_batch_gives_the_bits_of_its_images_halonet) {
 /* ---- contrasts ---- */
 
 /* The rules are linear in the signal: A against B is A minus B, in the gradient form to rounding. */
+/* After a first turn each, methods that alternate on one tape follow their own memory plans. */
+Test(eval_explain, methods_in_turn_keep_their_plans) {
+    static const char *const methods[] = {"lrp:attnlrp", "gradient", "lrp:epsilon_plus_flat",
+                                          "gradcam"};
+    family f;
+
+    open_family(&f, "mini_davit");
+    for (int turn = 0; turn < 3; turn++) {
+        for (size_t m = 0; m < sizeof methods / sizeof *methods; m++) {
+            fv_explanation e = {0};
+            explain(&f, methods[m], turn % f.n, 1, &e);
+            cr_expect_eq(fv_memplan_replaying(f.tape->plan), turn > 0, "%s, turn %d", methods[m],
+                         turn);
+            fv_explanation_destroy(&e);
+        }
+    }
+    close_family(&f);
+}
+
 Test(eval_explain, a_contrast_is_the_difference_of_its_classes) {
     family f;
     fv_explanation a, b, both;
