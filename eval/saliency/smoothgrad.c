@@ -1,5 +1,6 @@
 #include "eval/saliency/smoothgrad.h"
 
+#include "core/elements.h"
 #include "core/rng.h"
 #include "eval/saliency/copies.h"
 #include "eval/saliency/gradient.h"
@@ -17,27 +18,51 @@ typedef struct smoothing {
     double *squares; /* [size] sum of (g - mean)^2 */
 } smoothing;
 
-static void make(void *user, int64_t k, float *pixels) {
-    const smoothing *s = user;
-    const fv_rng_key key = {.seed = s->seed, .purpose = FV_RNG_SMOOTHGRAD, .step = (uint32_t)k};
+/* A noisy image, and its gradient. */
+typedef struct copy {
+    const smoothing *s;
+    int64_t k;
+    float *pixels;
+    const float *gradient;
+} copy;
 
-    for (int64_t i = 0; i < s->size; i++) {
-        const float e = s->noise ? s->noise[k * s->size + i] : fv_rng_normal(&key, (uint64_t)i);
-        pixels[i] = (float)((double)s->image[i] + s->scale * (double)e);
+static void make_block(int64_t sample, int64_t begin, int64_t end, double *unused, void *arg) {
+    const copy *c = arg;
+    const smoothing *s = c->s;
+    const fv_rng_key key = {.seed = s->seed, .purpose = FV_RNG_SMOOTHGRAD, .step = (uint32_t)c->k};
+
+    (void)sample, (void)unused;
+    for (int64_t i = begin; i < end; i++) {
+        const float e = s->noise ? s->noise[c->k * s->size + i] : fv_rng_normal(&key, (uint64_t)i);
+        c->pixels[i] = (float)((double)s->image[i] + s->scale * (double)e);
     }
 }
 
+static void make(void *user, int64_t k, float *pixels) {
+    const smoothing *s = user;
+
+    fv_for_elements(1, s->size, 1, make_block, &(copy){.s = s, .k = k, .pixels = pixels});
+}
+
 /* Running moments (Welford 1962): equal gradients have exactly their value and no variance. */
+static void take_block(int64_t sample, int64_t begin, int64_t end, double *unused, void *arg) {
+    const copy *c = arg;
+    const smoothing *s = c->s;
+
+    (void)sample, (void)unused;
+    for (int64_t i = begin; i < end; i++) {
+        const double g = (double)c->gradient[i];
+        const double v = s->kind == FV_SMOOTHGRAD_SQUARED ? g * g : g, before = v - s->mean[i];
+        s->mean[i] += before / (double)(c->k + 1);
+        s->squares[i] += before * (v - s->mean[i]);
+    }
+}
+
 static void take(void *user, int64_t k, const float *logits, const float *gradient) {
     const smoothing *s = user;
 
     (void)logits;
-    for (int64_t i = 0; i < s->size; i++) {
-        const double g = (double)gradient[i];
-        const double v = s->kind == FV_SMOOTHGRAD_SQUARED ? g * g : g, before = v - s->mean[i];
-        s->mean[i] += before / (double)(k + 1);
-        s->squares[i] += before * (v - s->mean[i]);
-    }
+    fv_for_elements(1, s->size, 1, take_block, &(copy){.s = s, .k = k, .gradient = gradient});
 }
 
 static double range(const float *x, int64_t n) {
