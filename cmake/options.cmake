@@ -22,6 +22,11 @@ include_directories(${PROJECT_SOURCE_DIR})
 set(FOVEA_WARNINGS
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wdouble-promotion
     -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wformat=2)
+# Clang does not know that the value of NAN and INFINITY fits any type, and that fields left out of an
+# initialiser with names are meant to be zero.
+if(CMAKE_C_COMPILER_ID MATCHES Clang)
+  list(APPEND FOVEA_WARNINGS -Wno-double-promotion -Wno-missing-field-initializers)
+endif()
 if(FOVEA_WERROR)
   list(APPEND FOVEA_WARNINGS -Werror)
 endif()

@@ -4,7 +4,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
-static void say(const fv_report *report, fv_report_level level, const char *format, va_list args) {
+__attribute__((format(printf, 3, 0))) static void
+say(const fv_report *report, fv_report_level level, const char *format, va_list args) {
     char text[1001];
 
     if (!report || !report->line) return;
