@@ -3,22 +3,32 @@
 #include "core/alloc.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #define GROWTH      ((size_t)2 << 20) /* usable bytes come in steps of it */
 #define MOST        ((size_t)1 << 40)
-#define LEAST       ((size_t)1 << 28)
+#define LEAST       ((size_t)1 << 24)
 #define ROUND(n, m) (((n) + (m)-1) / (m) * (m))
 
-/* Addresses cost nothing, but a limit (ulimit -v) may grant fewer. */
+/* Addresses cost nothing, unless they are limited (ulimit -v): then a region has a quarter of them at
+ * most, for the rest of the program needs some too. */
+static size_t most_addresses(void) {
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return MOST;
+    const size_t quarter = (size_t)limit.rlim_cur / 4;
+    return quarter < MOST ? quarter - quarter % GROWTH : MOST;
+}
+
 static fv_status reserve(fv_region *r) {
-    for (size_t bytes = MOST; bytes >= LEAST; bytes /= 2) {
+    for (size_t bytes = most_addresses(); bytes >= LEAST; bytes /= 2) {
         void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (p == MAP_FAILED) continue;
         r->base = p;
         r->reserved = bytes;
         return FV_OK;
     }
-    return FV_FAIL(FV_ERR_NOMEM, "cannot reserve %zu bytes of addresses", LEAST);
+    return FV_FAIL(FV_ERR_NOMEM, "cannot reserve %zu bytes of addresses (ulimit -v?)", LEAST);
 }
 
 fv_status fv_region_reach(fv_region *r, size_t bytes) {
