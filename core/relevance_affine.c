@@ -308,23 +308,6 @@ static void take_bias(const job *j, const side *d) {
 
 /* ---- the rules ---- */
 
-/* W c and (b - mean) c + beta, c = gamma rstd. */
-void fv_relevance_fold(const fv_var *affine, const fv_var *norm, float *w, float *b) {
-    const float *gamma = norm->in[1]->data, *beta = norm->in[2]->data;
-    const float *mean = norm->saved[0].data, *rstd = norm->saved[1].data;
-    const float *weight = affine->in[1]->data, *bias = affine->in[2] ? affine->in[2]->data : NULL;
-    const int64_t O = fv_shape_last(&affine->shape);
-    const int64_t columns = fv_shape_numel(&affine->in[1]->shape) / O;
-
-    for (int64_t o = 0; o < O; o++) {
-        const double c = (double)gamma[o] * (double)rstd[o];
-        const double before = bias ? (double)bias[o] : 0.0;
-        b[o] = (float)((before - (double)mean[o]) * c + (double)beta[o]);
-        for (int64_t i = 0; i < columns; i++)
-            w[o * columns + i] = (float)((double)weight[o * columns + i] * c);
-    }
-}
-
 static fv_status fold(job *j) {
     float *w = fv_tape_scratch(j->y->tape, j->n_w), *b = fv_tape_scratch(j->y->tape, j->O);
 
