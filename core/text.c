@@ -94,9 +94,9 @@ void fv_text_quoted(fv_text *t, const char *s) {
     while (*p) {
         uint32_t code = 0;
         const size_t n = utf8_decode(p, &code);
-        /* What YAML does not count as printable is escaped as well. */
-        const bool hidden = code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0xfeff ||
-                            code == 0xfffe || code == 0xffff;
+        /* So is what YAML does not count as printable, or takes for the end of a line. */
+        const bool hidden = code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 ||
+                            code == 0x2029 || code == 0xfeff || code == 0xfffe || code == 0xffff;
         if (n == 0)
             fv_text_append(t, "\xef\xbf\xbd");
         else if (code == '"' || code == '\\')

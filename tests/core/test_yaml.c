@@ -157,7 +157,8 @@ Test(core_yaml, written_documents_read_back) {
     static const char document[] =
         "s: [\"\", yes, \"1\", \"a b\", \"\xc3\xa9\\n\\\"\\\\\", \"null\", \"-\", \"#\", \"a: b\", "
         "\"\\u0085\\u007f\", \"2001-01-01\", \"0x1\", \"Off\", /a/b-c.d, \"*x\", \"True\"]\n"
-        "m:\n  deep:\n    list: [[1], {k: null}, []]\n  none: {}\n\"odd key\": 1e-5\n"
+        "m:\n  deep:\n    list: [[1], {k: null}, []]\n  none: {}\n\"odd key\": "
+        "1e-5\n\"line\\Lbreak\": 1\n"
         "r: [0.1, 1.0, -.inf, 1e300]\ni: -5\nt: true\n";
     fv_value *v, *again;
     char *first, *second, *yaml;
