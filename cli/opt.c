@@ -92,13 +92,8 @@ static fv_status take_pairs(scanner *s, const fv_option *o, const char *flag) {
     return n ? FV_OK : FV_FAIL(FV_ERR_CONFIG, "%s needs KEY=VALUE", flag);
 }
 
-/* "; did you mean '--epochs'?", among the command's own options if possible, or "". */
-static const char *suggestion(const scanner *s, const char *flag, char text[FV_SUGGEST_TEXT]) {
-    static const char *const common[] = {"help", "set", "print_config", NULL};
-    const char *word = flag + strspn(flag, "-");
-    const char *best = fv_option_near(word, s->args->command->options);
-
-    if (!best) best = fv_suggest(word, common);
+/* "; did you mean '--epochs'?", or "" for NULL. */
+static const char *suggestion(const char *best, char text[FV_SUGGEST_TEXT]) {
     text[0] = 0;
     if (!best) return text;
     snprintf(text, FV_SUGGEST_TEXT, "; did you mean '--%s'?", best);
@@ -108,22 +103,24 @@ static const char *suggestion(const scanner *s, const char *flag, char text[FV_S
 }
 
 static fv_status unknown_option(const scanner *s, const char *flag) {
+    static const char *const common[] = {"help", "set", "print_config", NULL};
+    const char *word = flag + strspn(flag, "-");
+    const char *best = fv_option_near(word, s->args->command->options);
     char hint[FV_SUGGEST_TEXT];
 
-    return FV_FAIL(FV_ERR_CONFIG, "unknown option '%.80s'%s", flag, suggestion(s, flag, hint));
+    if (!best) best = fv_suggest(word, common);
+    return FV_FAIL(FV_ERR_CONFIG, "unknown option '%.80s'%s", flag, suggestion(best, hint));
 }
 
 /* An option that was found: its value is behind '=' or in the words that follow. */
 static fv_status take_option(scanner *s, const fv_option *o, const char *flag, const char *value) {
+    const uint32_t own = s->args->command->options;
     char takers[256], hint[FV_SUGGEST_TEXT];
 
-    if (!(o->commands & s->args->command->options)) {
-        const char *near = fv_option_near(o->name, s->args->command->options);
-        const bool meant = !near || fv_edit_distance(o->name, near) > 1;
+    if (!(o->commands & own))
         return FV_FAIL(FV_ERR_CONFIG, "%s is not an option of %s; it belongs to %s%s", flag,
                        s->args->command->name, fv_command_names(o->commands, takers),
-                       meant ? "" : suggestion(s, flag, hint));
-    }
+                       suggestion(fv_option_near(o->name, own), hint));
     if (!value) {
         switch (o->type) {
         case FV_OPTION_BOOL:

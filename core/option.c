@@ -83,7 +83,8 @@ const char *fv_option_near(const char *word, uint32_t commands) {
     for (int i = 0; i < fv_n_options; i++)
         if (fv_option_table[i].commands & commands) names[n++] = fv_option_table[i].name;
     names[n] = NULL;
-    return fv_suggest(word, names);
+    const char *best = fv_suggest(word, names);
+    return best && fv_option_find(word) && fv_edit_distance(word, best) > 1 ? NULL : best;
 }
 
 const char *fv_option_kebab(const fv_option *option, char text[FV_OPTION_TEXT]) {

@@ -75,7 +75,8 @@ const fv_option *fv_option_find(const char *name);
 const fv_option *fv_option_alias(const char *spelling);
 const char *fv_option_short(const fv_option *option);
 
-/* The option of these commands whose name is nearest to a word, NULL when none is near. */
+/* The option of these commands whose name is nearest to a word, NULL when none is near.  A word that is
+ * another option's name was probably meant: then only a name one edit away counts. */
 const char *fv_option_near(const char *word, uint32_t commands);
 
 /* "batch-size" into text; returns text. */

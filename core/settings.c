@@ -197,22 +197,17 @@ static fv_status assign(fv_settings *s, const fv_option *o, const fv_value *v) {
 /* The option called name, when the commands take it; prefix ("file:1:2: ") starts the message. */
 static fv_status find_option(const char *name, const char *prefix, uint32_t commands,
                              const fv_option **out) {
-    char takers[256];
+    char hint[FV_SUGGEST_TEXT], takers[256];
     const fv_option *o = fv_option_find(name);
-    const char *near = fv_option_near(name, commands & FV_CMD_EVERY);
 
-    if (!o && !near) near = fv_option_near(name, FV_CMD_EVERY);
-    if (o && near && fv_edit_distance(name, near) > 1) near = NULL; /* it was meant */
-    const char *const mean = near ? "; did you mean '" : "", *const end = near ? "'?" : "";
-    if (!near) near = "";
-    if (!o)
-        return FV_FAIL(FV_ERR_CONFIG, "%sunknown option '%.80s'%s%s%s", prefix, name, mean, near,
-                       end);
-    if (!(o->commands & commands & FV_CMD_EVERY))
-        return FV_FAIL(FV_ERR_CONFIG, "%s'%s' is not an option here; it belongs to %s%s%s%s",
-                       prefix, o->name, fv_command_names(o->commands, takers), mean, near, end);
     *out = o;
-    return FV_OK;
+    if (o && o->commands & commands & FV_CMD_EVERY) return FV_OK;
+    const char *near = fv_option_near(name, commands & FV_CMD_EVERY);
+    if (!o && !near) near = fv_option_near(name, FV_CMD_EVERY);
+    fv_suggest_text(name, (const char *const[]){near, NULL}, hint);
+    if (!o) return FV_FAIL(FV_ERR_CONFIG, "%sunknown option '%.80s'%s", prefix, name, hint);
+    return FV_FAIL(FV_ERR_CONFIG, "%s'%s' is not an option here; it belongs to %s%s", prefix,
+                   o->name, fv_command_names(o->commands, takers), hint);
 }
 
 fv_status fv_settings_merge(fv_settings *s, const fv_value *map, uint32_t commands) {
