@@ -1,8 +1,7 @@
 #include "data/transform.h"
 
-#include "core/alloc.h"
-#include "core/file.h"
 #include "data/exif.h"
+#include "data/sample.h"
 #include "data/transform_list.h"
 
 #include <math.h>
@@ -56,26 +55,7 @@ fv_status fv_preprocess_decode(const fv_preprocess *pre, const uint8_t *bytes, s
 }
 
 fv_status fv_preprocess_load(const fv_preprocess *pre, const char *path, fv_image **out) {
-    uint8_t *bytes = NULL;
-    size_t n_bytes = 0;
-    fv_image scratch = {0}, *image = NULL;
-
-    *out = NULL;
-    fv_status status = fv_file_read(path, FV_IMAGE_MAX_BYTES, &bytes, &n_bytes);
-    if (status != FV_OK) goto cleanup;
-    image = fv_calloc(1, sizeof *image);
-    status = image ? fv_preprocess_decode(pre, bytes, n_bytes, &scratch, image) : FV_ERR_NOMEM;
-    if (status != FV_OK) {
-        status = fv_error_context(status, "%s", path);
-        goto cleanup;
-    }
-    *out = image;
-    image = NULL;
-cleanup:
-    fv_image_destroy(image);
-    fv_image_release(&scratch);
-    fv_free(bytes);
-    return status;
+    return fv_sample_load(&(fv_sample){.path = path}, pre, out);
 }
 
 fv_status fv_augment_check(const fv_augment *augment) {
