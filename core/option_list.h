@@ -84,6 +84,9 @@
     BOOL(warmup_prefix, false, TRAIN, "start the schedule after the warm-up, not under it")          \
     REAL(min_lr, 0, 0, FV_ANY_REAL, TRAIN, "learning rate the schedule ends at")                     \
     INT(cooldown_epochs, 0, 0, 1000000, TRAIN, "epochs at min_lr behind the schedule")               \
+    REAL(layer_decay, 0, 0, 1, TRAIN,                                                                \
+         "rate of a layer over that of the next one, the head's is lr (0 = no decay)")               \
+    REAL(layer_decay_min_scale, 0, 0, 1, TRAIN, "smallest share of lr under layer decay")            \
     /* optimiser and regularisation */                                                               \
     STRING(opt, "adamw", "adamw sgd", TRAIN, "optimiser (timm: sgd)")                                \
     REAL(momentum, 0.9, 0, 1, TRAIN, "momentum of sgd")                                              \

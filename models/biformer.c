@@ -271,4 +271,10 @@ static fv_var *forward(const fv_model *model, fv_var *image) {
 }
 
 const fv_family fv_family_biformer = {
-    .name = "biformer", .variant = variant_name, .build = build, .forward = forward};
+    .name = "biformer",
+    .variant = variant_name,
+    .build = build,
+    .forward = forward,
+    .layers = {.stem = "downsample_layers.0",
+               .blocks = "downsample_layers.# stages.#.blocks.# stages.#.#",
+               .last = "norm"}};

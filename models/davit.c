@@ -282,4 +282,8 @@ static fv_var *forward(const fv_model *model, fv_var *image) {
 }
 
 const fv_family fv_family_davit = {
-    .name = "davit", .variant = variant_name, .build = build, .forward = forward};
+    .name = "davit",
+    .variant = variant_name,
+    .build = build,
+    .forward = forward,
+    .layers = {.stem = "stem", .blocks = "stages.#.downsample stages.#.blocks.#"}};

@@ -324,4 +324,8 @@ static fv_var *forward(const fv_model *model, fv_var *image) {
 }
 
 const fv_family fv_family_halonet = {
-    .name = "halonet", .variant = variant_name, .build = build, .forward = forward};
+    .name = "halonet",
+    .variant = variant_name,
+    .build = build,
+    .forward = forward,
+    .layers = {.stem = "stem", .blocks = "stages.#.#", .last = "final_conv"}};

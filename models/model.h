@@ -40,6 +40,14 @@ fv_model_config fv_model_config_of(const fv_settings *settings);
 
 typedef struct fv_model fv_model;
 
+/* The layers that parameters belong to, by the beginnings of their names, as timm groups them: patterns
+ * separated by spaces, # for a number, the first that fits counts.  The rest is the classifier's. */
+typedef struct fv_layer_names {
+    const char *stem;
+    const char *blocks; /* in the order of the numbers; without the second one: with its block 0 */
+    const char *last;   /* belongs to the last block; NULL: nothing */
+} fv_layer_names;
+
 /* A family's entry points; the variant's own numbers are in its table. */
 typedef struct fv_family {
     const char *name; /* "vit" */
@@ -50,6 +58,7 @@ typedef struct fv_family {
     fv_status (*build)(fv_model *model, const fv_model_config *cfg);
     /* x [B,H,W,3] f32 normalised -> logits [B,num_classes] f32. */
     fv_var *(*forward)(const fv_model *model, fv_var *x);
+    fv_layer_names layers;
 } fv_family;
 
 struct fv_model {

@@ -238,5 +238,8 @@ static fv_var *forward(const fv_model *model, fv_var *image) {
     return fv_linear_layer_forward_f32(&m->fc, fv_tap(x, "pre_logits"));
 }
 
-const fv_family fv_family_resnet = {
-    .name = "resnet", .variant = variant_name, .build = build, .forward = forward};
+const fv_family fv_family_resnet = {.name = "resnet",
+                                    .variant = variant_name,
+                                    .build = build,
+                                    .forward = forward,
+                                    .layers = {.stem = "conv1 bn1", .blocks = "layer#.#"}};

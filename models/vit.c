@@ -337,5 +337,10 @@ static fv_var *forward(const fv_model *model, fv_var *image) {
     return m->dist_token ? classify_distilled(m, x) : classify(m, x);
 }
 
-const fv_family fv_family_vit = {
-    .name = "vit", .variant = variant_name, .build = build, .forward = forward};
+const fv_family fv_family_vit = {.name = "vit",
+                                 .variant = variant_name,
+                                 .build = build,
+                                 .forward = forward,
+                                 .layers = {.stem = "cls_token dist_token pos_embed patch_embed",
+                                            .blocks = "blocks.#",
+                                            .last = "norm"}};

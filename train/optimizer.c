@@ -26,6 +26,7 @@ static const char *const names[] = {FV_OPTIMIZER_LIST(FV_X) NULL};
 typedef struct segment {
     int64_t offset, numel;
     bool decay;
+    double lr_scale;
 } segment;
 
 struct fv_optimizer {
@@ -46,24 +47,31 @@ bool fv_optimizer_decays(const fv_param *p) {
     return p->shape.rank > 1 && !p->no_decay_hint && !ends_with(p->name, ".bias");
 }
 
+static double scale_of(const double *lr_scale, int64_t i) { return lr_scale ? lr_scale[i] : 1.0; }
+
+/* Does parameter i share the settings of an earlier one? */
+static bool alike(const fv_params *params, const double *lr_scale, int64_t i, int64_t first) {
+    return params->item[i]->trainable &&
+           fv_optimizer_decays(params->item[i]) == fv_optimizer_decays(params->item[first]) &&
+           scale_of(lr_scale, i) == scale_of(lr_scale, first);
+}
+
 /* Counts the segments, and stores them when out is not NULL. */
-static int64_t make_segments(const fv_params *params, segment *out) {
+static int64_t make_segments(const fv_params *params, const double *lr_scale, segment *out) {
     int64_t n = 0;
 
     for (int64_t i = 0; i < params->count;) {
-        const fv_param *first = params->item[i];
-        if (!first->trainable) {
-            i++;
-            continue;
-        }
-        int64_t end = first->offset;
-        const bool decay = fv_optimizer_decays(first);
-        for (; i < params->count && params->item[i]->trainable &&
-               fv_optimizer_decays(params->item[i]) == decay;
-             i++)
-            end = params->item[i]->offset + params->item[i]->numel;
-        for (int64_t at = first->offset; at < end; at += BLOCK_NUMEL, n++)
-            if (out) out[n] = (segment){at, end - at < BLOCK_NUMEL ? end - at : BLOCK_NUMEL, decay};
+        const int64_t first = i++;
+        const fv_param *p = params->item[first];
+        if (!p->trainable) continue;
+        while (i < params->count && alike(params, lr_scale, i, first)) i++;
+        const int64_t end = params->item[i - 1]->offset + params->item[i - 1]->numel;
+        for (int64_t at = p->offset; at < end; at += BLOCK_NUMEL, n++)
+            if (out)
+                out[n] = (segment){.offset = at,
+                                   .numel = end - at < BLOCK_NUMEL ? end - at : BLOCK_NUMEL,
+                                   .decay = fv_optimizer_decays(p),
+                                   .lr_scale = scale_of(lr_scale, first)};
     }
     return n;
 }
@@ -103,10 +111,10 @@ fv_status fv_optimizer_create(const fv_optimizer_config *config, fv_params *para
                                   .momentum = or_default(config->momentum, kind->momentum),
                                   .eps = or_default(config->eps, kind->eps),
                                   .nesterov = config->nesterov};
-    o->n_segments = make_segments(params, NULL);
+    o->n_segments = make_segments(params, config->lr_scale, NULL);
     o->segments = fv_alloc((size_t)o->n_segments, sizeof *o->segments);
     if (!o->segments) goto fail;
-    make_segments(params, o->segments);
+    make_segments(params, config->lr_scale, o->segments);
     for (int i = 0; i < FV_OPTIMIZER_STATES && kind->state[i]; i++) {
         status = fv_params_train_slab_create(params, &o->state[i]);
         if (status != FV_OK) goto fail;
@@ -132,6 +140,7 @@ static void update_segment(int64_t i, void *arg) {
     float *state[FV_OPTIMIZER_STATES] = {NULL};
     float *w = o->params->value.base + s->offset;
 
+    args.lr *= s->lr_scale;
     if (!s->decay) args.weight_decay = 0.0;
     for (int k = 0; k < FV_OPTIMIZER_STATES && o->state[k].base; k++)
         state[k] = o->state[k].base + s->offset;

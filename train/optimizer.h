@@ -20,6 +20,7 @@ typedef struct fv_optimizer_config {
     double beta1, beta2, eps; /* adamw */
     double momentum;          /* sgd */
     bool nesterov;            /* sgd */
+    const double *lr_scale; /* of each parameter of the list, NULL: 1; need not outlive the call */
 } fv_optimizer_config;
 
 void fv_optimizer_config_init(fv_optimizer_config *config); /* adamw, no decay, Nesterov */

@@ -5,6 +5,7 @@
 #include "core/kernels/kernels.h"
 #include "core/parallel.h"
 #include "models/freeze.h"
+#include "train/layer_decay.h"
 #include "train/train_input.h"
 #include "train/trainer_internal.h"
 
@@ -63,13 +64,24 @@ static fv_status build_model(fv_trainer *t) {
     return s->initial_checkpoint[0] && !t->resumed.folder ? fv_trainer_load_initial(t) : FV_OK;
 }
 
+static fv_status set_layer_decay(fv_trainer *t) {
+    const fv_layer_decay config = {t->settings->layer_decay, t->settings->layer_decay_min_scale};
+    const size_t n = (size_t)t->model->params.count;
+
+    if (!(config.decay > 0.0)) return FV_OK;
+    t->lr_scale = fv_arena_alloc(&t->arena, n, sizeof *t->lr_scale);
+    return t->lr_scale ? fv_layer_decay_scales(&config, t->model, t->lr_scale) : FV_ERR_NOMEM;
+}
+
 static fv_status build_optimizer(fv_trainer *t) {
     const fv_settings *s = t->settings;
     fv_optimizer_config config;
     int64_t batch_size = s->batch_size;
 
     FV_TRY(fv_trainer_plan_mixing(t, &batch_size));
+    FV_TRY(set_layer_decay(t));
     fv_optimizer_config_init(&config);
+    config.lr_scale = t->lr_scale;
     config.name = s->opt;
     config.weight_decay = s->weight_decay;
     config.momentum = s->momentum;
@@ -155,6 +167,9 @@ static void announce(const fv_trainer *t) {
                        t->settings->freeze,
                        (long long)(fv_params_count(&t->model->params) - frozen),
                        (long long)fv_params_count(&t->model->params));
+    if (t->lr_scale)
+        fv_report_info(t->report, "rates   from %.3g of the learning rate in %s to all of it in %s",
+                       t->lr_scale[0], t->model->params.item[0]->name, t->model->classifiers[0]);
     fv_report_info(t->report, "data    %s: %lld training, %lld validation images, %lld classes",
                    t->settings->data_dir, (long long)t->train->n_samples,
                    (long long)t->val->n_samples, (long long)t->train->n_classes);

@@ -37,6 +37,7 @@ struct fv_trainer {
     fv_schedule schedule;
 
     fv_model *model;
+    double *lr_scale; /* of each parameter, NULL without --layer-decay */
     fv_optimizer *optimizer;
     fv_ema *ema; /* NULL without --model-ema */
     fv_stepper *stepper;
