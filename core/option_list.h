@@ -121,6 +121,10 @@
     REAL(hflip, 0.5, 0, 1, INPUT | BENCH, "chance of a horizontal flip")                             \
     REAL(vflip, 0, 0, 1, INPUT | BENCH, "chance of a vertical flip")                                 \
     STRING(aa, "", NULL, INPUT, "RandAugment as timm writes it: rand-m9-mstd0.5-inc1 (empty: off)")  \
+    REAL(color_jitter, 0.4, 0, 100, INPUT,                                                           \
+         "brightness, contrast, saturation by factors in 1 -+ this; not with aa")                    \
+    REAL(color_jitter_prob, 1, 0, 1, INPUT, "chance of colour jitter")                               \
+    REAL(grayscale_prob, 0, 0, 1, INPUT, "chance of taking the colours away")                        \
     INT(aug_repeats, 0, 0, 255, INPUT, "augmented copies of an image in a batch (0 = 1)")            \
     REAL(reprob, 0, 0, 1, INPUT, "chance of random erasing")                                         \
     STRING(remode, "pixel", "pixel rand const", INPUT, "erase with noise, a random or mean colour")  \

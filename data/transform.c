@@ -18,6 +18,7 @@ void fv_augment_init(fv_augment *augment) {
                             .ratio = {3.0 / 4.0, 4.0 / 3.0},
                             .hflip = 0.5,
                             .interpolation = FV_INTERPOLATION_RANDOM,
+                            .color_jitter_prob = 1.0,
                             .recount = 1};
 }
 
@@ -58,6 +59,11 @@ fv_status fv_preprocess_load(const fv_preprocess *pre, const char *path, fv_imag
     return fv_sample_load(&(fv_sample){.path = path}, pre, out);
 }
 
+static fv_status check_probability(const char *name, double p) {
+    if (p >= 0.0 && p <= 1.0) return FV_OK;
+    return FV_FAIL(FV_ERR_CONFIG, "%s %g is not a probability", name, p);
+}
+
 fv_status fv_augment_check(const fv_augment *augment) {
     const double *s = augment->scale, *r = augment->ratio;
 
@@ -66,12 +72,14 @@ fv_status fv_augment_check(const fv_augment *augment) {
                        s[1]);
     if (!(r[0] > 0.0 && r[0] <= r[1] && isfinite(r[1])))
         return FV_FAIL(FV_ERR_CONFIG, "crop ratio [%g, %g]: expected 0 < low <= high", r[0], r[1]);
-    if (!(augment->hflip >= 0.0 && augment->hflip <= 1.0))
-        return FV_FAIL(FV_ERR_CONFIG, "hflip %g is not a probability", augment->hflip);
-    if (!(augment->vflip >= 0.0 && augment->vflip <= 1.0))
-        return FV_FAIL(FV_ERR_CONFIG, "vflip %g is not a probability", augment->vflip);
-    if (!(augment->reprob >= 0.0 && augment->reprob <= 1.0))
-        return FV_FAIL(FV_ERR_CONFIG, "reprob %g is not a probability", augment->reprob);
+    FV_TRY(check_probability("hflip", augment->hflip));
+    FV_TRY(check_probability("vflip", augment->vflip));
+    FV_TRY(check_probability("color_jitter_prob", augment->color_jitter_prob));
+    FV_TRY(check_probability("grayscale_prob", augment->grayscale_prob));
+    FV_TRY(check_probability("reprob", augment->reprob));
+    if (!(augment->color_jitter >= 0.0 && isfinite(augment->color_jitter)))
+        return FV_FAIL(FV_ERR_CONFIG, "color_jitter %g: expected a number from 0",
+                       augment->color_jitter);
     if (augment->reprob > 0.0 && (augment->recount < 1 || augment->recount > MAX_RECTANGLES))
         return FV_FAIL(FV_ERR_CONFIG, "recount %lld is outside 1..%d", (long long)augment->recount,
                        MAX_RECTANGLES);

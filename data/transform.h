@@ -26,19 +26,22 @@ typedef enum fv_erase_mode {
     FV_ERASE_CONST, /* the mean colour: 0 */
 } fv_erase_mode;
 
-/* Training augmentation; fv_augment_init gives timm's defaults. */
+/* Training augmentation. */
 typedef struct fv_augment {
     double scale[2];     /* area of the crop over that of the image, uniform in this range */
     double ratio[2];     /* width over height of the crop, log-uniform in this range */
     double hflip, vflip; /* probabilities */
     fv_interpolation interpolation;
     fv_rand_augment aa;
+    double color_jitter;      /* brightness, contrast and saturation by factors in 1 -+ this */
+    double color_jitter_prob; /* probability of it */
+    double grayscale_prob;
     double reprob; /* probability of random erasing */
     fv_erase_mode remode;
     int64_t recount; /* rectangles per image */
 } fv_augment;
 
-/* 0.08..1, 3/4..4/3, hflip 0.5, random interpolation, one rectangle; the rest off. */
+/* timm's crop, flip and resampling: 0.08..1, 3/4..4/3, hflip 0.5, random; the rest off. */
 void fv_augment_init(fv_augment *augment);
 
 /* "pixel", "rand", "const"; FV_ERR_CONFIG otherwise. */

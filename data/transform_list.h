@@ -7,7 +7,8 @@
 
 #include <stdbool.h>
 
-#define FV_TRANSFORM_LIST(X) X(resized_crop) X(hflip) X(vflip) X(rand_augment) X(erase)
+#define FV_TRANSFORM_LIST(X) \
+    X(resized_crop) X(hflip) X(vflip) X(rand_augment) X(color_jitter) X(grayscale) X(erase)
 
 /* What a transform may read and write.  The first one (resized_crop) turns the source into an image
  * of the model's size; the others change that image in place. */
@@ -36,6 +37,13 @@ FV_TRANSFORM_LIST(FV_X)
 /* resized_crop's choice of rectangle, for tests and statistics. */
 fv_crop fv_resized_crop_draw(const fv_augment *augment, const fv_rng_key *key, int64_t height,
                              int64_t width);
+
+/* What color_jitter does to an image; false: nothing. */
+typedef struct fv_color_jitter {
+    int order[3];     /* 0 brightness, 1 contrast, 2 saturation */
+    double factor[3]; /* of each of them, as in data/pixels.h */
+} fv_color_jitter;
+bool fv_color_jitter_draw(const fv_augment *augment, const fv_rng_key *key, fv_color_jitter *out);
 
 /* Rectangle i of random erasing; false: none fits. */
 bool fv_erase_draw(const fv_augment *augment, const fv_rng_key *key, int64_t i, int64_t height,

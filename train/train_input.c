@@ -34,6 +34,9 @@ fv_status fv_train_pixels(const fv_settings *s, fv_model_input *in, fv_preproces
     augment->hflip = s->hflip;
     augment->vflip = s->vflip;
     FV_TRY(fv_rand_augment_parse(s->aa, &augment->aa));
+    augment->color_jitter = s->aa[0] ? 0.0 : s->color_jitter; /* as timm: RandAugment has its own */
+    augment->color_jitter_prob = s->color_jitter_prob;
+    augment->grayscale_prob = s->grayscale_prob;
     augment->reprob = s->reprob;
     augment->recount = s->recount;
     FV_TRY(fv_erase_mode_parse(s->remode, &augment->remode));

@@ -102,13 +102,18 @@ Test(train_trainer_recipe, distortions_depend_on_neither_workers_nor_interruptio
 }
 
 Test(train_trainer_recipe, every_option_of_a_recipe_changes_the_training) {
-    static const char *const options[] = {"aug_repeats=2", "aa=rand-m9-inc1", "reprob=0.9"};
-    double losses[4] = {loss_of(OPTIONS("epochs=1"))};
+    static const char *const options[] = {
+        "aug_repeats=2",        "aa=rand-m9-inc1",    "color_jitter=0.8", "color_jitter=0",
+        "color_jitter_prob=.5", "grayscale_prob=0.5", "reprob=0.9",       "layer_decay=0.5"};
+    double losses[9] = {loss_of(OPTIONS("epochs=1"))};
 
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 8; i++) {
         losses[i + 1] = loss_of(OPTIONS("epochs=1", options[i]));
         for (int k = 0; k <= i; k++) cr_assert_neq(losses[i + 1], losses[k], "%s", options[i]);
     }
+    /* as in timm, RandAugment comes in place of jitter */
+    const double jittered = loss_of(OPTIONS("epochs=1", "aa=rand-m9-inc1", "color_jitter=0.8"));
+    cr_assert_eq(jittered, losses[2]);
     cr_assert_eq(run_train(run_path("run"), OPTIONS("aa=augmix-m3")), FV_ERR_CONFIG);
 }
 
