@@ -143,18 +143,6 @@ static fv_status assign_reals(fv_settings *s, const fv_option *o, const fv_value
     return FV_OK;
 }
 
-/* Copies what from holds over into; maps within maps are merged too. */
-static fv_status merge_map(fv_arena *arena, fv_value *into, const fv_value *from) {
-    for (const fv_value *v = from->first; v; v = v->next) {
-        fv_value *old = fv_value_find(into, v->key);
-        if (old && old->kind == FV_VALUE_MAP && v->kind == FV_VALUE_MAP)
-            FV_TRY(merge_map(arena, old, v));
-        else if (!fv_value_set(arena, into, v->key, fv_value_copy(arena, v)))
-            return FV_ERR_NOMEM;
-    }
-    return FV_OK;
-}
-
 static fv_status assign_map(fv_settings *s, const fv_option *o, const fv_value *v) {
     fv_value **map = field(s, o);
 
@@ -164,7 +152,7 @@ static fv_status assign_map(fv_settings *s, const fv_option *o, const fv_value *
         if (!*map) return FV_ERR_NOMEM;
         (*map)->key = o->name;
     }
-    return merge_map(&s->arena, *map, v);
+    return fv_value_merge(&s->arena, *map, v);
 }
 
 static fv_status assign(fv_settings *s, const fv_option *o, const fv_value *v) {

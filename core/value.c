@@ -109,6 +109,17 @@ fv_value *fv_value_copy(fv_arena *arena, const fv_value *v) {
     return copy;
 }
 
+fv_status fv_value_merge(fv_arena *arena, fv_value *into, const fv_value *from) {
+    for (const fv_value *v = from->first; v; v = v->next) {
+        fv_value *old = fv_value_find(into, v->key);
+        if (old && old->kind == FV_VALUE_MAP && v->kind == FV_VALUE_MAP)
+            FV_TRY(fv_value_merge(arena, old, v));
+        else if (!fv_value_set(arena, into, v->key, fv_value_copy(arena, v)))
+            return FV_ERR_NOMEM;
+    }
+    return FV_OK;
+}
+
 static const char *where_text(const char *file, int line, int column, char text[512]) {
     text[0] = '\0';
     if (file && line > 0)

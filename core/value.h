@@ -59,6 +59,9 @@ fv_value *fv_value_at(const fv_value *list, int64_t i);
 /* A deep copy into an arena; NULL when memory runs out. */
 fv_value *fv_value_copy(fv_arena *arena, const fv_value *v);
 
+/* Copies what the map from holds over the map into; maps within them are merged too.  FV_ERR_NOMEM. */
+fv_status fv_value_merge(fv_arena *arena, fv_value *into, const fv_value *from);
+
 /* Typed look-up: an absent key, a null one or a NULL map leaves *out as it is (the caller's default)
  * and is FV_OK.  A wrong type or a value outside [min, max] is FV_ERR_CONFIG with
  * "file:line:column: key: what is wrong". */

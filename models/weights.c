@@ -87,21 +87,29 @@ static fv_status choose_sizes(opening *o) {
     return o->config.num_classes ? FV_OK : count_classes(o);
 }
 
-static void choose_group(opening *o, const char *key, const fv_value **group) {
-    if (*group && (*group)->count)
-        o->of_file = false;
-    else
-        *group = fv_value_find(o->meta->config, key);
+/* What is asked for goes over what the file says, key by key. */
+static fv_status choose_group(opening *o, const char *key, const fv_value **group) {
+    const fv_value *asked = *group, *stored = fv_value_find(o->meta->config, key);
+
+    if (!asked || !asked->count) {
+        *group = stored;
+        return FV_OK;
+    }
+    o->of_file = false;
+    if (!stored || stored->kind != FV_VALUE_MAP) return FV_OK;
+    fv_value *both = fv_value_copy(&o->meta->arena, stored);
+    *group = both;
+    return both ? fv_value_merge(&o->meta->arena, both, asked) : FV_ERR_NOMEM;
 }
 
 static fv_status choose(opening *o) {
     const fv_model_config *asked = &o->config;
 
     o->of_file = o->meta->config && !asked->name && !asked->img_size && !asked->num_classes;
-    choose_group(o, "model_args", &o->config.kwargs);
-    choose_group(o, "attention", &o->config.attention);
-    choose_group(o, "pool", &o->config.pool);
-    choose_group(o, "pos", &o->config.pos);
+    FV_TRY(choose_group(o, "model_args", &o->config.kwargs));
+    FV_TRY(choose_group(o, "attention", &o->config.attention));
+    FV_TRY(choose_group(o, "pool", &o->config.pool));
+    FV_TRY(choose_group(o, "pos", &o->config.pos));
     FV_TRY(choose_name(o));
     return choose_sizes(o);
 }

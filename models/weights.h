@@ -35,7 +35,7 @@ void fv_load_report_destroy(fv_load_report *report); /* a zeroed one is fine */
 const char *fv_load_report_text(const fv_load_report *report, char text[FV_LOAD_REPORT_TEXT]);
 
 typedef struct fv_model_overrides {
-    fv_model_config config; /* what is not zero goes before what the file says */
+    fv_model_config config; /* what is not zero goes before what the file says, in maps by key */
     bool use_ema;           /* read model_ema.safetensors */
     fv_load_report *report; /* zeroed; filled as far as it comes, also on errors.  May be NULL */
 } fv_model_overrides;

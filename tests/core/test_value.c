@@ -134,6 +134,22 @@ Test(core_value, copy_is_deep_and_at_indexes) {
     fv_arena_destroy(&other);
 }
 
+Test(core_value, merging_goes_down_into_maps) {
+    fv_arena other = {0};
+    fv_value *into = NULL, *from = NULL;
+    const char *const a = "{\"x\":1,\"m\":{\"p\":1,\"q\":{\"r\":2}},\"l\":[1,2]}";
+    const char *const b = "{\"m\":{\"q\":{\"s\":3},\"p\":4},\"l\":[3],\"y\":{\"z\":5},\"x\":{}}";
+    char *text;
+
+    cr_assert_eq(fv_json_parse(a, strlen(a), "a", &arena, &into), FV_OK);
+    cr_assert_eq(fv_json_parse(b, strlen(b), "b", &other, &from), FV_OK);
+    cr_assert_eq(fv_value_merge(&arena, into, from), FV_OK);
+    fv_arena_destroy(&other);
+    cr_assert_eq(fv_json_write(into, FV_JSON_COMPACT, &arena, &text), FV_OK);
+    cr_assert_str_eq(
+        text, "{\"x\":{},\"m\":{\"p\":4,\"q\":{\"r\":2,\"s\":3}},\"l\":[3],\"y\":{\"z\":5}}");
+}
+
 /* A builder that loses an item to a failed allocation must not yield a document without it. */
 Test(core_value, lost_items_reach_the_writer) {
     for (uint64_t n = 1;; n++) {

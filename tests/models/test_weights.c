@@ -97,6 +97,18 @@ Test(models_weights, a_folder_reads_back_to_the_same_bits) {
     cr_assert_str_eq(a, b, "nothing of the configuration is lost");
 }
 
+Test(models_weights, an_argument_goes_over_the_file_s_and_the_others_stay) {
+    save(&(fv_model_config){.name = "mini_vit", .kwargs = yaml("{depth: 3, embed_dim: 24}")},
+         labels);
+    cr_assert_eq(open_with(root, (fv_model_config){.kwargs = yaml("{img_size: 16}")}), FV_OK, "%s",
+                 fv_error_message());
+    cr_assert_eq(other->input.height, 16);
+    cr_assert_eq(other->num_features, 24);
+    cr_assert_eq(meta.n_labels, 10);
+    refuse(root, (fv_model_config){.kwargs = yaml("{depth: 2}")}, FV_ERR_SHAPE, "blocks.2");
+    refuse(root, (fv_model_config){.kwargs = yaml("{dept: 2}")}, FV_ERR_CONFIG, "did you mean");
+}
+
 Test(models_weights, every_variant_survives_its_own_config) {
     for (int i = 0; fv_model_name(i); i++) {
         if (strncmp(fv_model_name(i), "mini_", 5) != 0) continue;
