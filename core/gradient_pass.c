@@ -95,6 +95,14 @@ static fv_status step_back(fv_tape *tape, fv_var *y) {
 
 fv_status fv_tape_backward(fv_tape *tape, fv_var *y, const float *dy) {
     FV_TRY(fv_tape_status(tape));
+/* Nothing reads y from here on: what came behind it is done.  Explained steps may be walked again. */
+static void release(fv_tape *tape, const fv_var *y) {
+    if (tape->step.mode != FV_TRAIN || y->op->alias) return;
+    fv_memplan_release(tape->plan, y->buffer);
+    for (int i = 0; i < y->n_saved; i++) fv_memplan_release(tape->plan, y->saved_buffer[i]);
+    fv_memplan_release(tape->plan, y->grad_buffer);
+}
+
     if (tape->step.dry || tape->step.mode == FV_INFER)
         return FV_FAIL(FV_ERR_INTERNAL, "backward needs a TRAIN or EXPLAIN step");
     if (!y->needs_grad) return FV_OK;
@@ -113,6 +121,7 @@ fv_status fv_tape_backward(fv_tape *tape, fv_var *y, const float *dy) {
         if (!(v->watch & FV_WATCH_GRAD)) v->grad = (fv_tensor){0};
     }
     fv_tape_store(tape, status);
+        release(tape, v);
     tape->walked = status == FV_OK;
     return status;
 }

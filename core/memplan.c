@@ -12,8 +12,9 @@
 /* Time is the number of allocations so far: buffer i is born at i, and a use after c allocations keeps
  * it alive up to c - 1, so that only buffers allocated later may take its place. */
 typedef struct entry {
-    size_t bytes, offset;
+    size_t bytes, offset; /* the planned place; while it is recorded, where it is now */
     int32_t death;
+    int32_t released; /* while it is recorded */
     uint64_t history; /* hash of everything that happened before this allocation */
 } entry;
 
@@ -154,7 +155,7 @@ static void fall_back(fv_memplan *plan) {
     plan->end = plan->current->block_bytes;
 }
 
-static int append(record *r, size_t bytes, uint64_t history) {
+static int append(record *r, size_t bytes, size_t offset, uint64_t history) {
     if (r->count == r->capacity) {
         const int32_t capacity = r->capacity ? 2 * r->capacity : 256;
         entry *grown = fv_realloc(r->entries, (size_t)capacity, sizeof *grown);
@@ -162,7 +163,8 @@ static int append(record *r, size_t bytes, uint64_t history) {
         r->entries = grown;
         r->capacity = capacity;
     }
-    r->entries[r->count] = (entry){.bytes = bytes, .death = r->count, .history = history};
+    r->entries[r->count] =
+        (entry){.bytes = bytes, .offset = offset, .death = r->count, .history = history};
     r->count++;
     return 1;
 }
@@ -184,7 +186,7 @@ void *fv_memplan_alloc(fv_memplan *plan, size_t bytes, int32_t *id) {
     }
     const size_t offset = plan->end;
     if (bytes > SIZE_MAX - offset || fv_region_reach(&plan->memory, offset + bytes) != FV_OK ||
-        !append(r, bytes, plan->history))
+        !append(r, bytes, offset, plan->history))
         return NULL;
     plan->end += bytes;
     plan->count++;
@@ -193,8 +195,9 @@ void *fv_memplan_alloc(fv_memplan *plan, size_t bytes, int32_t *id) {
 
 /* A planned buffer keeps its place up to its recorded death only. */
 static void check_alive(fv_memplan *plan, int32_t id) {
-    if (id < plan->replayed && plan->current->entries[id].death < plan->replayed - 1)
-        plan->stale = 1;
+    const entry *e = &plan->current->entries[id];
+
+    if (id < plan->replayed ? e->death < plan->replayed - 1 : e->released) plan->stale = 1;
 }
 
 void fv_memplan_use(fv_memplan *plan, int32_t id) {
@@ -210,6 +213,14 @@ void fv_memplan_keep(fv_memplan *plan, int32_t id) {
     mix(plan, ((uint64_t)id + 1) << 32);
     check_alive(plan, id);
     if (!plan->replaying) plan->current->entries[id].death = FOREVER;
+}
+
+void fv_memplan_release(fv_memplan *plan, int32_t id) {
+    if (id < plan->replayed) return; /* -1, or with a planned place */
+    entry *e = &plan->current->entries[id];
+    if (e->death == FOREVER) return;
+    e->released = 1;
+    fv_region_discard(&plan->memory, e->offset, e->bytes);
 }
 
 void fv_memplan_event(fv_memplan *plan, uint64_t what) { mix(plan, what); }

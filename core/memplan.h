@@ -31,6 +31,10 @@ void fv_memplan_use(fv_memplan *plan, int32_t id);
 /* The buffer lives until the next begin. */
 void fv_memplan_keep(fv_memplan *plan, int32_t id);
 
+/* The buffer is dead, unless it is kept: while a step is recorded its pages go back to the system.  A later
+ * use makes the step stale. */
+void fv_memplan_release(fv_memplan *plan, int32_t id);
+
 /* A marker compared on replay, e.g. the op that is about to run. */
 void fv_memplan_event(fv_memplan *plan, uint64_t what);
 
@@ -41,8 +45,8 @@ void fv_memplan_abandon(fv_memplan *plan);
 /* True when this step still follows its record. */
 int fv_memplan_replaying(const fv_memplan *plan);
 
-/* True when this step used a buffer after its record had given the place away: it went on longer than
- * the recorded one, and what it read is not what was written. */
+/* True when this step used a buffer after it was released, or after its record had given the place away (the
+ * step went on longer than the recorded one): what it read is not what was written. */
 int fv_memplan_stale(const fv_memplan *plan);
 
 size_t fv_memplan_bytes(const fv_memplan *plan); /* held */

@@ -4,6 +4,7 @@
 
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define GROWTH      ((size_t)2 << 20) /* usable bytes come in steps of it */
 #define MOST        ((size_t)1 << 40)
@@ -46,6 +47,13 @@ void fv_region_trim(fv_region *r, size_t bytes) {
     const size_t kept = ROUND(bytes, GROWTH);
 
     if (kept < r->usable) (void)madvise(r->base + kept, r->usable - kept, MADV_DONTNEED);
+}
+
+void fv_region_discard(fv_region *r, size_t offset, size_t bytes) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t first = ROUND(offset, page), end = (offset + bytes) / page * page;
+
+    if (end > first) (void)madvise(r->base + first, end - first, MADV_DONTNEED);
 }
 
 void fv_region_destroy(fv_region *r) {

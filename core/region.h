@@ -21,6 +21,9 @@ fv_status fv_region_reach(fv_region *region, size_t bytes);
 /* Returns the pages behind the first bytes to the system; their contents are lost. */
 void fv_region_trim(fv_region *region, size_t bytes);
 
+/* The same for whole pages within bytes from an offset on; they may be touched again. */
+void fv_region_discard(fv_region *region, size_t offset, size_t bytes);
+
 void fv_region_destroy(fv_region *region); /* leaves an empty region */
 
 #endif

@@ -127,7 +127,11 @@ float *fv_tape_scratch(fv_tape *tape, int64_t n) {
 int fv_tape_scratch_mark(const fv_tape *tape) { return tape->n_scratch; }
 
 void fv_tape_scratch_release(fv_tape *tape, int mark) {
-    while (tape->n_scratch > mark) fv_memplan_use(tape->plan, tape->scratch[--tape->n_scratch]);
+    while (tape->n_scratch > mark) {
+        const int32_t id = tape->scratch[--tape->n_scratch];
+        fv_memplan_use(tape->plan, id);
+        fv_memplan_release(tape->plan, id);
+    }
 }
 
 fv_status fv_tape_end_op(fv_tape *tape) {

@@ -220,20 +220,14 @@ static fv_status check(const fv_evaluator_config *c) {
     return FV_OK;
 }
 
-/* Whole chunks, and not more of them than the set fills. */
-static int64_t whole_chunks(const fv_evaluator_config *c) {
-    const int64_t chunk = fv_model_chunk_samples(c->model), n = c->dataset->n_samples;
-    const int64_t wanted = c->batch_size < n ? c->batch_size : n;
-    return (wanted + chunk - 1) / chunk * chunk;
-}
-
 static fv_status create_parts(fv_evaluator *e) {
     const fv_evaluator_config *c = &e->config;
     const size_t n = (size_t)c->dataset->n_samples;
+    const int64_t wanted = c->batch_size < (int64_t)n ? c->batch_size : (int64_t)n;
     const fv_loader_config loader = {.dataset = c->dataset,
                                      .preprocess = c->preprocess,
                                      .workers = c->workers,
-                                     .batch_size = whole_chunks(c),
+                                     .batch_size = fv_model_pass_samples(c->model, wanted),
                                      .max_bad = c->max_bad};
 
     e->order = fv_alloc(n, sizeof *e->order);

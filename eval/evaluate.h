@@ -25,7 +25,7 @@ typedef struct fv_evaluator_config {
     const fv_model *model;     /* its values may change between runs; outlives the evaluator */
     const fv_dataset *dataset; /* outlives the evaluator */
     const fv_preprocess *preprocess; /* copied; its size must be the model's */
-    int64_t batch_size;              /* rounded up to whole chunks of the model */
+    int64_t batch_size;              /* of a pass at most (fv_model_pass_samples) */
     int workers;                     /* loader threads, 0 = none */
     int64_t max_bad;                 /* bad images to leave out before giving up */
     fv_tape *tape;                   /* borrowed; NULL: the evaluator makes its own */

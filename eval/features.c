@@ -86,12 +86,12 @@ static fv_status run(const fv_features_config *c, const fv_report *report, fv_ta
 
 fv_status fv_features_extract(const fv_features_config *c, const fv_report *report,
                               fv_features *out) {
-    const int64_t n = c->dataset->n_samples, chunk = fv_model_chunk_samples(c->model);
+    const int64_t n = c->dataset->n_samples;
     const int64_t wanted = c->batch_size < n ? c->batch_size : n;
     const fv_loader_config config = {.dataset = c->dataset,
                                      .preprocess = c->preprocess,
                                      .workers = c->workers,
-                                     .batch_size = (wanted + chunk - 1) / chunk * chunk,
+                                     .batch_size = fv_model_pass_samples(c->model, wanted),
                                      .max_bad = c->max_bad};
     fv_tape *tape = NULL;
     fv_loader *loader = NULL;

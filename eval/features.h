@@ -13,7 +13,7 @@ typedef struct fv_features_config {
     const fv_model *model;
     const fv_dataset *dataset; /* its classes need not be the model's; outlives the features */
     const fv_preprocess *preprocess;
-    int64_t batch_size; /* rounded up to whole chunks of the model */
+    int64_t batch_size; /* of a pass at most (fv_model_pass_samples) */
     int workers;
     int64_t max_bad;
     bool bf16;

@@ -2,6 +2,7 @@
 
 #include "core/alloc.h"
 #include "core/ops.h"
+#include "core/parallel.h"
 #include "core/suggest.h"
 #include "models/freeze.h"
 #include "models/layer_table.h"
@@ -205,6 +206,12 @@ int64_t fv_model_chunk_samples(const fv_model *model) {
     int64_t n = 1;
     while (2 * n * model->tokens <= CHUNK_TOKENS) n *= 2;
     return n;
+}
+
+int64_t fv_model_pass_samples(const fv_model *model, int64_t wanted) {
+    const int64_t chunk = fv_model_chunk_samples(model), threads = fv_threads();
+    const int64_t chunks = (wanted + chunk - 1) / chunk;
+    return chunk * (chunks < threads ? chunks : threads);
 }
 
 fv_status fv_model_cost_of(const fv_model *model, fv_model_cost *out) {

@@ -103,6 +103,10 @@ fv_var *fv_model_forward(const fv_model *model, fv_var *x);
 /* Samples per gradient chunk: the largest power of two with at most 2560 tokens, at least 1. */
 int64_t fv_model_chunk_samples(const fv_model *model);
 
+/* Samples of a pass over independent samples, of which there are `wanted` or more: whole chunks, as many as
+ * there are threads at most.  Results do not depend on it, memory does; speed gains nothing from more. */
+int64_t fv_model_pass_samples(const fv_model *model, int64_t wanted);
+
 /* Every registered variant, in list order; NULL after the last. */
 const char *fv_model_name(int i);
 const fv_family *fv_model_family(const char *name); /* NULL: unknown */

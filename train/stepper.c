@@ -20,6 +20,12 @@ struct fv_stepper {
 
 static int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
+int64_t fv_stepper_batch_size(const fv_model *model, int64_t batch_size) {
+    if (fv_params_have_buffers(&model->params)) return batch_size;
+    const int64_t pass = fv_model_pass_samples(model, batch_size);
+    return pass < batch_size ? pass : batch_size;
+}
+
 static fv_status allocate(fv_stepper *s) {
     const int64_t n = s->config.effective_batch;
 

@@ -25,6 +25,10 @@ typedef struct fv_stepper_config {
     double clip_grad; /* largest gradient norm; 0 = no clipping */
 } fv_stepper_config;
 
+/* The batch_size to ask for when images come in batches of so many: what the threads need, or all of them
+ * where batch norms make a pass a part of the result. */
+int64_t fv_stepper_batch_size(const fv_model *model, int64_t batch_size);
+
 typedef struct fv_stepper_result {
     double loss;      /* mean over the effective batch, summed in order of position */
     double loss_sum;  /* the same before the division */

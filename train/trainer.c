@@ -76,7 +76,7 @@ static fv_status set_layer_decay(fv_trainer *t) {
 static fv_status build_optimizer(fv_trainer *t) {
     const fv_settings *s = t->settings;
     fv_optimizer_config config;
-    int64_t batch_size = s->batch_size;
+    int64_t batch_size = fv_stepper_batch_size(t->model, s->batch_size);
 
     FV_TRY(fv_trainer_plan_mixing(t, &batch_size));
     FV_TRY(set_layer_decay(t));

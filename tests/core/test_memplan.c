@@ -200,6 +200,39 @@ Test(core_memplan, an_abandoned_record_is_not_replayed) {
     cr_expect(fv_memplan_replaying(plan));
 }
 
+/* Three large buffers: the first is released, the second kept and released, the third lives. */
+static void three(unsigned char *at[3], int32_t id[3]) {
+    const size_t bytes = (size_t)1 << 20;
+
+    fv_memplan_begin(plan, 1);
+    for (int i = 0; i < 3; i++) {
+        at[i] = allocate(bytes, &id[i]);
+        memset(at[i], 7, bytes);
+        fv_memplan_use(plan, id[i]);
+    }
+    fv_memplan_keep(plan, id[1]);
+    fv_memplan_release(plan, id[0]);
+    fv_memplan_release(plan, id[1]);
+}
+
+Test(core_memplan, released_buffers_are_gone_while_recording) {
+    unsigned char *at[3];
+    int32_t id[3];
+
+    three(at, id);
+    cr_expect_eq(at[0][1 << 19], 0, "its pages went back");
+    cr_expect_eq(at[1][1 << 19], 7, "what is kept stays");
+    cr_expect_eq(at[2][1 << 19], 7);
+    fv_memplan_use(plan, id[1]);
+    cr_expect_not(fv_memplan_stale(plan));
+    fv_memplan_use(plan, id[0]);
+    cr_expect(fv_memplan_stale(plan));
+    three(at, id);
+    cr_expect(fv_memplan_replaying(plan));
+    cr_expect_eq(at[1][1 << 19], 7);
+    cr_expect_not(fv_memplan_stale(plan));
+}
+
 Test(core_memplan, events_tell_steps_apart) {
     int32_t id;
 
@@ -215,6 +248,7 @@ Test(core_memplan, a_negative_id_is_nobody) {
     fv_memplan_begin(plan, 1);
     fv_memplan_use(plan, -1);
     fv_memplan_keep(plan, -1);
+    fv_memplan_release(plan, -1);
     cr_expect_eq(fv_memplan_bytes(plan), 0);
 }
 

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 
 #include <string.h>
+#include <unistd.h>
 
 static fv_region region;
 
@@ -42,6 +43,18 @@ Test(core_region, trimmed_pages_come_back_empty) {
     cr_expect_eq(region.base[99], 7);
     cr_expect_eq(region.base[bytes - 1], 0);
     fv_region_trim(&region, bytes); /* nothing behind it */
+}
+
+Test(core_region, discarded_pages_are_whole_ones) {
+    const size_t bytes = (size_t)4 << 20, page = (size_t)sysconf(_SC_PAGESIZE);
+
+    cr_assert_eq(fv_region_reach(&region, bytes), FV_OK);
+    memset(region.base, 7, bytes);
+    fv_region_discard(&region, page + 1, 3 * page - 2); /* of pages 1 to 3 only 2 is whole */
+    for (size_t i = 0; i < 8 * page; i++)
+        cr_assert_eq(region.base[i], i >= 2 * page && i < 3 * page ? 0 : 7, "byte %zu", i);
+    fv_region_discard(&region, 5 * page + 1, page - 2); /* no whole page */
+    cr_expect_eq(region.base[5 * page + 10], 7);
 }
 
 Test(core_region, what_cannot_be_had_is_refused) {
