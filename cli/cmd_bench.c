@@ -4,7 +4,10 @@
 #include "cli/print.h"
 #include "cli/progress.h"
 #include "core/suggest.h"
+#include "train/bench/bench_data.h"
 #include "train/bench/bench_explain.h"
+#include "train/bench/bench_infer.h"
+#include "train/bench/bench_ops.h"
 #include "train/bench/bench_train.h"
 
 #include <string.h>
@@ -15,7 +18,11 @@ typedef struct bench_kind {
                      fv_value *out);
 } bench_kind;
 
-static const bench_kind kinds[] = {{"train", fv_bench_train}, {"explain", fv_bench_explain}};
+static const bench_kind kinds[] = {{"train", fv_bench_train},
+                                   {"infer", fv_bench_infer},
+                                   {"data", fv_bench_data},
+                                   {"ops", fv_bench_ops},
+                                   {"explain", fv_bench_explain}};
 
 #define KINDS ((int)(sizeof kinds / sizeof *kinds))
 
@@ -29,7 +36,8 @@ static fv_status find_kind(const char *name, const bench_kind **out) {
         *out = &kinds[i];
         return FV_OK;
     }
-    return FV_FAIL(FV_ERR_CONFIG, "unknown bench '%.80s'%s (known: train, explain)", name,
+    return FV_FAIL(FV_ERR_CONFIG,
+                   "unknown bench '%.80s'%s (known: train, infer, data, ops, explain)", name,
                    fv_suggest_text(name, names, hint));
 }
 
@@ -54,16 +62,25 @@ static fv_status run(const fv_args *args) {
 
 const fv_command fv_command_bench = {
     .name = "bench",
-    .summary = "measure the speed of training and of explanations",
-    .usage = "train|explain --model NAME [options]",
+    .summary = "measure the speed of training, inference, loading, explanations",
+    .usage = "train|infer|data|ops|explain --model NAME [options]",
     .details =
         "train    a synthetic batch in memory: updates as train makes them, without loading.  The\n"
         "         peak is the best rate of a 2048 x 2048 x 2048 product, measured between the "
         "steps\n"
+        "infer    the same for batches as eval classifies them\n"
+        "data     batches of --data-dir as train loads and augments them, without a model\n"
+        "ops      a training step op by op, against the rates of products and of memory, and what "
+        "its\n"
+        "         tasks would take on up to --simulate-threads cores\n"
         "explain  the methods of --method on noise images in memory, in turns: seconds per image,\n"
         "         and how many forward passes take as long",
-    .example = "fovea bench train --model vit_tiny_patch16_224 --batch-size 32 --json\n"
-               "fovea bench explain --model davit_tiny --method lrp,gradcam --batch-size 1",
+    .example =
+        "fovea bench train --model vit_tiny_patch16_224 --batch-size 32 --json\n"
+        "fovea bench infer --model davit_tiny --batch-size 8 --threads 1\n"
+        "fovea bench data --model vit_tiny_patch16_224 --data-dir data --workers 2\n"
+        "fovea bench ops --model vit_tiny_patch16_224 --batch-size 32 --simulate-threads 64\n"
+        "fovea bench explain --model davit_tiny --method lrp,gradcam --batch-size 1",
     .options = FV_CMD_BENCH,
     .file_options = FV_CMD_TRAIN,
     .min_args = 1,

@@ -87,14 +87,14 @@ static fv_status step_back(fv_tape *tape, fv_var *y) {
             FV_TRY(open_grad(tape, x, &dx[i]));
         }
     }
+    fv_tape_tell(tape, y, true, false);
     const fv_status status = op->backward(y, &y->grad, dx);
+    fv_tape_tell(tape, y, true, true);
     use_read(tape, y);
     const fv_status ended = fv_tape_end_op(tape);
     return status != FV_OK ? status : ended;
 }
 
-fv_status fv_tape_backward(fv_tape *tape, fv_var *y, const float *dy) {
-    FV_TRY(fv_tape_status(tape));
 /* Nothing reads y from here on: what came behind it is done.  Explained steps may be walked again. */
 static void release(fv_tape *tape, const fv_var *y) {
     if (tape->step.mode != FV_TRAIN || y->op->alias) return;
@@ -103,6 +103,8 @@ static void release(fv_tape *tape, const fv_var *y) {
     fv_memplan_release(tape->plan, y->grad_buffer);
 }
 
+fv_status fv_tape_backward(fv_tape *tape, fv_var *y, const float *dy) {
+    FV_TRY(fv_tape_status(tape));
     if (tape->step.dry || tape->step.mode == FV_INFER)
         return FV_FAIL(FV_ERR_INTERNAL, "backward needs a TRAIN or EXPLAIN step");
     if (!y->needs_grad) return FV_OK;
@@ -119,9 +121,9 @@ static void release(fv_tape *tape, const fv_var *y) {
         status = step_back(tape, v);
         if (status != FV_OK && v->scope[0]) fv_error_context(status, "%s", v->scope);
         if (!(v->watch & FV_WATCH_GRAD)) v->grad = (fv_tensor){0};
+        release(tape, v);
     }
     fv_tape_store(tape, status);
-        release(tape, v);
     tape->walked = status == FV_OK;
     return status;
 }

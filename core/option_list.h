@@ -171,6 +171,7 @@
            "range of colours, NAME[:NUMBER] (empty: percentile:99 with sign, minmax without)")       \
     BOOL(shared_scale, false, EXPLAIN, "one range for the maps of an image beside one another")      \
     INT(warmup, 5, 0, 1000000, BENCH, "steps before the clock starts")                               \
+    INT(simulate_threads, 64, 1, 4096, BENCH, "cores up to which bench ops calculates times")        \
     INT(steps, 20, 1, 1000000, BENCH | EXPORT, "steps to measure; to write: 1 unless given")         \
     BOOL(json, false, ALL | NOT_SAVED, "print one JSON value on stdout")                             \
     STRING(color, "auto", "auto always never", ALL | NOT_SAVED, "coloured messages")

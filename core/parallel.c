@@ -1,6 +1,7 @@
 #include "core/parallel.h"
 
 #include "core/alloc.h"
+#include "core/clock.h"
 #include "core/topology.h"
 
 #include <omp.h>
@@ -48,11 +49,8 @@ static void run_serially(int64_t n_tasks, fv_task_fn *fn, void *arg) {
     omp_set_num_threads(limit);
 }
 
-void fv_parallel(int64_t n_tasks, fv_task_fn *fn, void *arg) {
-    if (in_task || omp_in_parallel()) {
-        for (int64_t task = 0; task < n_tasks; task++) fn(task, arg);
-        return;
-    }
+/* Outside of tasks. */
+static void run(int64_t n_tasks, fv_task_fn *fn, void *arg) {
     const int n_threads = fv_threads();
     if (n_threads == 1 || n_tasks <= 1) {
         run_serially(n_tasks, fn, arg);
@@ -66,6 +64,53 @@ void fv_parallel(int64_t n_tasks, fv_task_fn *fn, void *arg) {
 #pragma omp for schedule(dynamic, 1) nowait
         for (int64_t task = 0; task < n_tasks; task++) fn(task, arg);
         in_task = false;
+    }
+}
+
+/* ---- observation ---- */
+
+static fv_parallel_observer *observer;
+static void *observer_user;
+
+void fv_parallel_observe(fv_parallel_observer *fn, void *user) {
+    observer = fn;
+    observer_user = user;
+}
+
+typedef struct timed {
+    fv_task_fn *fn;
+    void *arg;
+    double *seconds;
+} timed;
+
+static void run_timed(int64_t task, void *arg) {
+    const timed *t = arg;
+    const double start = fv_clock_seconds();
+
+    t->fn(task, t->arg);
+    t->seconds[task] = fv_clock_seconds() - start;
+}
+
+static void observe(int64_t n_tasks, fv_task_fn *fn, void *arg) {
+    timed t = {fn, arg, fv_calloc((size_t)n_tasks, sizeof *t.seconds)};
+
+    if (!t.seconds) {
+        run(n_tasks, fn, arg);
+        return;
+    }
+    const double start = fv_clock_seconds();
+    run(n_tasks, run_timed, &t);
+    observer(observer_user, n_tasks, t.seconds, fv_clock_seconds() - start);
+    fv_free(t.seconds);
+}
+
+void fv_parallel(int64_t n_tasks, fv_task_fn *fn, void *arg) {
+    if (in_task || omp_in_parallel()) {
+        for (int64_t task = 0; task < n_tasks; task++) fn(task, arg);
+    } else if (observer && n_tasks > 0) {
+        observe(n_tasks, fn, arg);
+    } else {
+        run(n_tasks, fn, arg);
     }
 }
 

@@ -27,6 +27,11 @@ typedef void fv_task_fn(int64_t task, void *arg);
 /* Runs fn(0..n_tasks-1, arg), dynamically scheduled over the thread budget. */
 void fv_parallel(int64_t n_tasks, fv_task_fn *fn, void *arg);
 
+/* Is told about every fv_parallel that is not within another one: how long each task took, and the whole.  For
+ * measurements; NULL: nobody is.  Not while tasks run.  Without memory for the times a region is left out. */
+typedef void fv_parallel_observer(void *user, int64_t n_tasks, const double seconds[], double wall);
+void fv_parallel_observe(fv_parallel_observer *observer, void *user);
+
 /* Scratch of the calling thread, at least bytes long, FV_ALIGN aligned; contents undefined, valid
  * until the thread's next call.  Never fails inside a task for sizes given to fv_scratch_reserve
  * before: reserve for all threads first, outside of parallel code. */

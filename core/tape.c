@@ -224,7 +224,9 @@ static fv_status compute(fv_tape *tape, fv_var *y) {
     if (tape->step.dry) return FV_OK;
     fv_memplan_event(tape->plan, (uint64_t)(uintptr_t)y->op);
     FV_TRY(allocate(tape, y));
+    fv_tape_tell(tape, y, false, false);
     fv_status status = y->op->alias ? FV_OK : y->op->forward(y);
+    fv_tape_tell(tape, y, false, true);
     use_all(tape, y);
     const fv_status ended = fv_tape_end_op(tape);
     if (status == FV_OK) status = ended;
@@ -361,6 +363,11 @@ void fv_tape_note(fv_tape *tape, const char *kind, const void *data, size_t n_by
 }
 
 const fv_note *fv_tape_notes(const fv_tape *tape) { return tape->first_note; }
+
+void fv_tape_observe(fv_tape *tape, fv_op_observer *observer, void *user) {
+    tape->observer = observer;
+    tape->observer_user = user;
+}
 
 fv_var *fv_keep(fv_var *x) {
     if (x->tape->status == FV_OK) fv_memplan_keep(x->tape->plan, x->buffer);

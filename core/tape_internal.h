@@ -43,6 +43,8 @@ struct fv_tape {
     int64_t n_watches;
     fv_edit_fn *edit;
     void *edit_user;
+    fv_op_observer *observer;
+    void *observer_user;
     fv_note *first_note, *last_note; /* in nodes */
     int32_t scratch[8];              /* buffers of the op that runs now */
     int n_scratch;
@@ -52,6 +54,10 @@ struct fv_tape {
     int64_t update_first; /* its first sample */
     bool walked;          /* a pass over this step has succeeded */
 };
+
+static inline void fv_tape_tell(const fv_tape *tape, const fv_var *y, bool backward, bool ends) {
+    if (tape->observer) tape->observer(tape->observer_user, y, backward, ends);
+}
 
 /* Stores the first failure, with the thread's message. */
 void fv_tape_store(fv_tape *tape, fv_status status);

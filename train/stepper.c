@@ -81,6 +81,8 @@ void fv_stepper_destroy(fv_stepper *s) {
 
 int64_t fv_stepper_pass_samples(const fv_stepper *s) { return s->pass_samples; }
 
+fv_tape *fv_stepper_tape(const fv_stepper *s) { return s->tape; }
+
 size_t fv_stepper_bytes(const fv_stepper *s) { return fv_tape_bytes(s->tape); }
 
 static void begin(fv_stepper *s, const fv_stepper_pass *pass) {

@@ -44,6 +44,8 @@ void fv_stepper_destroy(fv_stepper *stepper); /* NULL is fine */
 /* Samples of every pass but the last, which has the rest of the effective batch. */
 int64_t fv_stepper_pass_samples(const fv_stepper *stepper);
 
+fv_tape *fv_stepper_tape(const fv_stepper *stepper); /* what it records on, to be observed */
+
 /* Memory of activations and their gradients: after two updates that of one pass. */
 size_t fv_stepper_bytes(const fv_stepper *stepper);
 

@@ -5,6 +5,7 @@
 #include "tests/support/run_files.h"
 
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -213,6 +214,60 @@ Test(cli_train, bench) {
     cr_assert(cli_one_error("unknown bench 'trian'"), "%s", cli_err);
     cr_assert_eq(cli_run("bench train"), 2);
     cr_assert(cli_one_error("--model"), "%s", cli_err);
+}
+
+Test(cli_train, bench_infer_and_data) {
+    cr_assert_eq(
+        cli_run("bench infer --model mini_davit --batch-size 3 --warmup 0 --steps 2 --json"), 0,
+        "%s", cli_err);
+    const fv_value *v = cli_json();
+    const double rate = fv_value_find(v, "images_per_second")->real;
+    cr_assert_float_eq(rate * fv_value_find(v, "step_seconds")->real, 3.0, 1e-9);
+    cr_assert_float_eq(fv_value_find(v, "mfu")->real * fv_value_find(v, "gemm_peak_gflops")->real,
+                       rate * fv_value_find(v, "model_gflops_per_image")->real, 1e-9);
+    cr_assert_str_eq(fv_value_find(v, "precision")->text, "f32");
+
+    /* more batches than an epoch has */
+    cr_assert_eq(cli_run("bench data --model mini_vit --data-dir %s --batch-size 5 --warmup 1 "
+                         "--steps 9 --workers 1 --json",
+                         cli_path("data")),
+                 0, "%s", cli_err);
+    v = cli_json();
+    cr_assert_gt(fv_value_find(v, "images_per_second")->real, 0.0);
+    cr_assert_eq(fv_value_find(v, "images")->integer, 48);
+    cr_assert_eq(fv_value_find(v, "batch_size")->integer, 5);
+    cr_assert_eq(fv_value_find(v, "workers")->integer, 1);
+    cr_assert_eq(cli_run("bench data --model mini_vit"), 2);
+    cr_assert(cli_one_error("--data-dir"), "%s", cli_err);
+    cr_assert_eq(cli_run("bench data --model mini_vit --data-dir %s", cli_path("none")), 1);
+    cr_assert(cli_one_error("none"), "%s", cli_err);
+}
+
+Test(cli_train, bench_ops) {
+    cr_assert_eq(cli_run("bench ops --model mini_vit --batch-size 4 --precision f32 --warmup 1 "
+                         "--steps 2 --threads 1 --simulate-threads 6 --json"),
+                 0, "%s", cli_err);
+    const fv_value *v = cli_json();
+    cr_assert_gt(fv_value_find(v, "gemm_peak_gflops")->real, 0.0);
+    cr_assert_gt(fv_value_find(v, "memory_gbytes_per_second")->real, 0.0);
+    cr_assert_gt(fv_value_find(v, "step_seconds")->real, 0.0);
+    double share = 0.0, last = INFINITY, gflop = 0.0;
+    for (const fv_value *op = fv_value_find(v, "ops")->first; op; op = op->next) {
+        const double seconds = fv_value_find(op, "seconds")->real;
+        const double efficiency = fv_value_find(op, "efficiency")->real;
+        cr_assert(seconds <= last && efficiency > 0.0 && efficiency <= 1.0 + 1e-9);
+        last = seconds;
+        share += fv_value_find(op, "share")->real;
+        gflop += fv_value_find(op, "gflops")->real * seconds;
+    }
+    cr_assert_float_eq(share, 1.0, 1e-9);
+    /* three times a forward pass of 0.0153 GFLOP for each of four images */
+    cr_assert_float_eq(gflop, 4.0 * 3.0 * 2.0 * 0.007668608, 1e-6, "%g", gflop);
+    const fv_value *last_count = fv_value_find(v, "simulated")->last;
+    cr_assert_eq(fv_value_find(v, "simulated")->count, 4, "1, 2, 4 and 6 threads");
+    cr_assert_eq(fv_value_find(last_count, "threads")->integer, 6);
+    const double speedup = fv_value_find(last_count, "speedup")->real;
+    cr_assert(speedup >= 1.0 && speedup <= 6.0, "%g", speedup);
 }
 
 Test(cli_train, bench_explain) {

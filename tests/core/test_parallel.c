@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TASKS 1000
 
@@ -119,6 +120,44 @@ static void use_scratch(int64_t task, void *arg) {
     memset(p, (int)task, bytes);
     for (size_t i = 0; i < bytes; i++)
         if (p[i] != (unsigned char)task) (*bad)++;
+}
+
+typedef struct observed {
+    int regions;
+    int64_t tasks;
+    double work, wall;
+} observed;
+
+static void observe(void *user, int64_t n_tasks, const double seconds[], double wall) {
+    observed *o = user;
+
+    o->regions++;
+    o->tasks += n_tasks;
+    for (int64_t i = 0; i < n_tasks; i++) {
+        cr_assert(seconds[i] >= 0.0 && seconds[i] <= wall, "task %d", (int)i);
+        o->work += seconds[i];
+    }
+    o->wall += wall;
+}
+
+static void wait_or_nest(int64_t task, void *arg) {
+    if (arg) fv_parallel(3, wait_or_nest, NULL);
+    if (task == 0) usleep(2000);
+}
+
+Test(core_parallel, an_observer_sees_tasks_and_regions) {
+    observed o = {0};
+
+    fv_threads_set(2);
+    fv_parallel_observe(observe, &o);
+    check_each_once(100);
+    fv_parallel(0, note, NULL);
+    fv_parallel(2, wait_or_nest, &o); /* three of the tasks within wait, and one itself */
+    fv_parallel_observe(NULL, NULL);
+    check_each_once(10);
+    cr_assert_eq(o.regions, 2);
+    cr_assert_eq(o.tasks, 102);
+    cr_assert(o.work >= 0.006 && o.work <= 2.0 * o.wall, "%g of %g", o.work, o.wall);
 }
 
 Test(core_parallel, reserved_scratch_allocates_nothing_in_tasks) {

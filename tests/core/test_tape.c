@@ -126,6 +126,33 @@ Test(core_tape, replayed_steps_give_the_same_bits_without_allocating) {
     cr_expect_eq(fv_alloc_calls(), calls);
 }
 
+typedef struct witness {
+    const fv_var *open; /* the op under way */
+    int forward, backward;
+} witness;
+
+static void see(void *user, const fv_var *y, bool backward, bool ends) {
+    witness *w = user;
+
+    cr_assert(ends ? w->open == y : !w->open, "%s", y->op->name);
+    w->open = ends ? NULL : y;
+    if (ends) *(backward ? &w->backward : &w->forward) += 1;
+}
+
+Test(core_tape, an_observer_sees_every_op_begin_and_end) {
+    witness w = {0};
+
+    fv_tape_observe(tape, see, &w);
+    cr_assert_eq(step(&m, tape, FV_TRAIN), FV_OK, "%s", fv_error_message());
+    fv_tape_observe(tape, NULL, NULL);
+    cr_assert_eq(step(&m, tape, FV_TRAIN), FV_OK);
+    int ops = 0;
+    for (int64_t i = 0; i < fv_tape_count(tape); i++) ops += fv_tape_at(tape, i)->op != NULL;
+    cr_expect_eq(w.forward, ops);
+    cr_expect_eq(w.backward, ops, "each of them has a gradient");
+    cr_expect_null(w.open);
+}
+
 /* What a step without its second half taught about lifetimes must not hurt the next one. */
 Test(core_tape, a_step_that_stops_early_does_not_hurt_the_next) {
     const float *want = reference(FV_TRAIN);

@@ -3,8 +3,10 @@
 #ifndef FV_TRAIN_BENCH_BENCH_COMMON_H
 #define FV_TRAIN_BENCH_BENCH_COMMON_H
 
+#include "core/report.h"
 #include "core/settings.h"
 #include "models/model.h"
+#include "train/bench/gemm_peak.h"
 
 /* The model that the settings name (model and its groups, num_classes, img_size, drop_path), with the
  * initial weights of the settings' seed. */
@@ -13,6 +15,29 @@ fv_status fv_bench_model(const fv_settings *settings, bool gradients, bool bf16,
 /* n images of the model's input size [n,H,W,3], uniform in [-2, 2); NULL when memory runs out.  End with
  * fv_free. */
 float *fv_bench_pixels(const fv_model *model, int64_t n, uint64_t seed);
+
+/* Something that is timed again and again: warmup + steps times step(user, index), each followed by a matrix
+ * product for the peak, so that both see the same clock rates and neighbours. */
+typedef struct fv_bench_steps {
+    fv_status (*step)(void *user, int64_t index);
+    void *user;
+    int64_t warmup, steps;
+    fv_gemm_peak *peak;
+    const fv_report *report; /* may be NULL; its stop gives FV_ERR_INTERRUPTED */
+} fv_bench_steps;
+/* The median time of a step. */
+fv_status fv_bench_time(const fv_bench_steps *steps, double *seconds);
+
+/* How fast a model runs. */
+typedef struct fv_bench_rate {
+    double images, seconds; /* of a step */
+    double gflops_per_image;
+    double peak_gflops;
+    bool bf16;
+} fv_bench_rate;
+/* Puts into the map out: images_per_second, gemm_peak_gflops, model_gflops_per_image, mfu (the model's rate
+ * over the peak, 0..1), peak_rss_mb (of the process so far), step_seconds, threads, precision. */
+void fv_bench_write_rate(const fv_bench_rate *rate, fv_arena *arena, fv_value *out);
 
 /* Sorts v [n], n > 0, and returns its median. */
 double fv_bench_median(double *v, int64_t n);

@@ -9,14 +9,7 @@
 
 /* Uses model, its groups, num_classes, img_size, drop_path, batch_size, grad_accum_steps, precision,
  * seed, warmup and steps.  report may be NULL; its stop gives FV_ERR_INTERRUPTED.  Puts into the map out:
- *   images_per_second       of the median step
- *   gemm_peak_gflops        best rate of a 2048^3 product between the steps
- *   model_gflops_per_image  2 x MACs of a forward pass; three times that for training
- *   mfu                     the model's rate over the peak, 0..1
- *   peak_rss_mb             of the process so far
- *   step_seconds            the median
- *   loss                    of the last step
- *   threads, precision */
+ * what fv_bench_write_rate does, for three times the work of a forward pass, and loss, of the last step. */
 fv_status fv_bench_train(const fv_settings *settings, const fv_report *report, fv_arena *arena,
                          fv_value *out);
 

@@ -1,0 +1,207 @@
+#include "train/bench/bench_ops.h"
+
+#include "core/alloc.h"
+#include "core/clock.h"
+#include "core/op.h"
+#include "train/bench/bench_common.h"
+#include "train/bench/bench_step.h"
+#include "train/bench/memory_peak.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define MOST_COUNTS 16 /* of threads that are simulated */
+#define GIGA        1e-9
+
+/* Sums over the steps. */
+typedef struct row {
+    const fv_op *op; /* NULL: outside of ops */
+    bool backward;
+    int64_t calls;
+    double seconds, macs, bytes;
+    double work;               /* of its tasks */
+    double serial;             /* seconds outside of parallel regions */
+    double bound[MOST_COUNTS]; /* seconds of its regions on so many threads */
+} row;
+
+typedef struct profile {
+    const fv_settings *settings;
+    row *rows; /* [2 ops + 1], the last is what is outside of ops */
+    int n_rows, n_counts;
+    int64_t count[MOST_COUNTS];
+    row *current;
+    double since; /* when the current row began */
+    bool on;
+} profile;
+
+static row *row_of(profile *p, const fv_op *op, bool backward) {
+    int i = 0;
+
+    while (i < fv_ops_count && fv_ops[i] != op) i++;
+    row *r = &p->rows[i < fv_ops_count ? 2 * i + backward : p->n_rows - 1];
+    r->op = i < fv_ops_count ? op : NULL;
+    r->backward = backward;
+    return r;
+}
+
+/* Time from here on belongs to another row. */
+static void turn_to(profile *p, row *r) {
+    const double now = fv_clock_seconds();
+
+    if (p->on) {
+        p->current->seconds += now - p->since;
+        p->current->serial += now - p->since;
+    }
+    p->current = r;
+    p->since = now;
+}
+
+static void see_op(void *user, const fv_var *y, bool backward, bool ends) {
+    profile *p = user;
+    row *r = ends ? &p->rows[p->n_rows - 1] : row_of(p, y->op, backward);
+
+    turn_to(p, r);
+    if (ends || !p->on) return;
+    const fv_cost cost = y->op->cost ? y->op->cost(y) : (fv_cost){0};
+    r->calls++;
+    r->macs += (backward ? 2.0 : 1.0) * cost.macs;
+    r->bytes += (backward ? 2.0 : 1.0) * cost.bytes;
+}
+
+static void see_region(void *user, int64_t n_tasks, const double seconds[], double wall) {
+    profile *p = user;
+    double work = 0.0, longest = 0.0;
+
+    if (!p->on) return;
+    for (int64_t i = 0; i < n_tasks; i++) {
+        work += seconds[i];
+        longest = fmax(longest, seconds[i]);
+    }
+    p->current->work += work;
+    p->current->serial -= wall;
+    for (int k = 0; k < p->n_counts; k++)
+        p->current->bound[k] += fmax(work / (double)p->count[k], longest);
+}
+
+/* 1, 2, 4 ... and simulate_threads itself. */
+static void choose_counts(profile *p) {
+    const int64_t most = p->settings->simulate_threads;
+
+    for (int64_t n = 1; n < most; n *= 2) p->count[p->n_counts++] = n;
+    p->count[p->n_counts++] = most;
+}
+
+static fv_status measure(profile *p, fv_bench_step *b) {
+    const fv_settings *s = p->settings;
+
+    p->current = &p->rows[p->n_rows - 1];
+    fv_tape_observe(fv_stepper_tape(b->stepper), see_op, p);
+    fv_parallel_observe(see_region, p);
+    fv_status status = FV_OK;
+    for (int64_t i = 0; i < s->warmup + s->steps && status == FV_OK; i++) {
+        if (fv_report_stop(b->report)) status = FV_FAIL(FV_ERR_INTERRUPTED, "interrupted");
+        p->on = i >= s->warmup;
+        p->since = fv_clock_seconds();
+        if (status == FV_OK) status = fv_bench_step_run(b, i);
+        turn_to(p, &p->rows[p->n_rows - 1]);
+        p->on = false; /* the peak is nobody's time */
+        if (status == FV_OK) status = fv_gemm_peak_measure(b->peak);
+    }
+    fv_parallel_observe(NULL, NULL);
+    fv_tape_observe(fv_stepper_tape(b->stepper), NULL, NULL);
+    return status;
+}
+
+/* ---- results ---- */
+
+static int slowest_first(const void *pa, const void *pb) {
+    const row *a = pa, *b = pb;
+    return (a->seconds < b->seconds) - (a->seconds > b->seconds);
+}
+
+static void set_real(fv_arena *arena, fv_value *map, const char *key, double v) {
+    fv_value_set(arena, map, key, fv_value_real(arena, v));
+}
+
+typedef struct roofs {
+    double gflops, gbytes;
+} roofs;
+
+static fv_value *write_row(const profile *p, const row *r, double step, roofs roof,
+                           fv_arena *arena) {
+    const double steps = (double)p->settings->steps, seconds = r->seconds / steps;
+    const double gflops = 2.0 * r->macs / steps * GIGA, gbytes = r->bytes / steps * GIGA;
+    const int last = p->n_counts - 1;
+    fv_value *map = fv_value_new(arena, FV_VALUE_MAP);
+
+    fv_value_set(arena, map, "op", fv_value_string(arena, r->op ? r->op->name : "other"));
+    fv_value_set(arena, map, "pass",
+                 fv_value_string(arena, !r->op        ? "step"
+                                        : r->backward ? "backward"
+                                                      : "forward"));
+    set_real(arena, map, "calls", (double)r->calls / steps);
+    set_real(arena, map, "seconds", seconds);
+    set_real(arena, map, "share", seconds / step);
+    set_real(arena, map, "gflops", gflops / seconds);
+    set_real(arena, map, "gbytes", gbytes / seconds);
+    set_real(arena, map, "roof", fmax(gflops / roof.gflops, gbytes / roof.gbytes) / seconds);
+    set_real(arena, map, "efficiency",
+             r->bound[last] > 0.0 ? r->work / ((double)p->count[last] * r->bound[last]) : 1.0);
+    return map;
+}
+
+static fv_value *write_simulated(const profile *p, fv_arena *arena) {
+    fv_value *list = fv_value_new(arena, FV_VALUE_LIST);
+    double one = 0.0;
+
+    for (int k = 0; k < p->n_counts; k++) {
+        const double n = (double)p->count[k], steps = (double)p->settings->steps;
+        double seconds = 0.0;
+        for (int i = 0; i < p->n_rows; i++)
+            seconds += (p->rows[i].bound[k] + p->rows[i].serial) / steps;
+        if (k == 0) one = seconds;
+        fv_value *map = fv_value_add(list, fv_value_new(arena, FV_VALUE_MAP));
+        fv_value_set(arena, map, "threads", fv_value_int(arena, p->count[k]));
+        set_real(arena, map, "seconds", seconds);
+        set_real(arena, map, "speedup", one / seconds);
+        set_real(arena, map, "efficiency", one / seconds / n);
+    }
+    return list;
+}
+
+static void write(profile *p, const fv_bench_step *b, double gbytes, fv_arena *arena,
+                  fv_value *out) {
+    const roofs roof = {fv_gemm_peak_gflops(b->peak), gbytes};
+    fv_value *ops = fv_value_new(arena, FV_VALUE_LIST);
+    double step = 0.0;
+
+    for (int i = 0; i < p->n_rows; i++) step += p->rows[i].seconds / (double)p->settings->steps;
+    qsort(p->rows, (size_t)p->n_rows, sizeof *p->rows, slowest_first);
+    for (int i = 0; i < p->n_rows && p->rows[i].seconds > 0.0; i++)
+        fv_value_add(ops, write_row(p, &p->rows[i], step, roof, arena));
+    set_real(arena, out, "gemm_peak_gflops", roof.gflops);
+    set_real(arena, out, "memory_gbytes_per_second", roof.gbytes);
+    set_real(arena, out, "step_seconds", step);
+    fv_value_set(arena, out, "threads", fv_value_int(arena, fv_threads()));
+    fv_value_set(arena, out, "precision", fv_value_string(arena, b->bf16 ? "bf16" : "f32"));
+    fv_value_set(arena, out, "ops", ops);
+    fv_value_set(arena, out, "simulated", write_simulated(p, arena));
+}
+
+fv_status fv_bench_ops(const fv_settings *settings, const fv_report *report, fv_arena *arena,
+                       fv_value *out) {
+    fv_bench_step b = {.settings = settings, .report = report};
+    profile p = {.settings = settings, .n_rows = 2 * fv_ops_count + 1};
+    double gbytes = 0.0;
+
+    choose_counts(&p);
+    p.rows = fv_calloc((size_t)p.n_rows, sizeof *p.rows);
+    fv_status status = p.rows ? FV_OK : FV_ERR_NOMEM;
+    if (status == FV_OK) status = fv_bench_step_create(&b, settings->batch_size);
+    if (status == FV_OK) status = fv_memory_peak(&gbytes);
+    if (status == FV_OK) status = measure(&p, &b);
+    if (status == FV_OK) write(&p, &b, gbytes, arena, out);
+    fv_bench_step_destroy(&b);
+    fv_free(p.rows);
+    return status;
+}
