@@ -249,7 +249,7 @@ Test(cli_train, bench_ops) {
                  0, "%s", cli_err);
     const fv_value *v = cli_json();
     cr_assert_gt(fv_value_find(v, "gemm_peak_gflops")->real, 0.0);
-    cr_assert_gt(fv_value_find(v, "memory_gbytes_per_second")->real, 0.0);
+    cr_assert_gt(fv_value_find(v, "memory_peak_gbytes")->real, 0.0);
     cr_assert_gt(fv_value_find(v, "step_seconds")->real, 0.0);
     double share = 0.0, last = INFINITY, gflop = 0.0;
     for (const fv_value *op = fv_value_find(v, "ops")->first; op; op = op->next) {

@@ -13,16 +13,23 @@
 #define MOST_COUNTS 16 /* of threads that are simulated */
 #define GIGA        1e-9
 
-/* Sums over the steps. */
+/* An op's passes; sums over the steps. */
 typedef struct row {
     const fv_op *op; /* NULL: outside of ops */
     bool backward;
     int64_t calls;
     double seconds, macs, bytes;
-    double work;               /* of its tasks */
-    double serial;             /* seconds outside of parallel regions */
+    double serial; /* seconds outside of parallel regions */
+    /* Of one step, from the shortest times of its tasks. */
+    double work;
     double bound[MOST_COUNTS]; /* seconds of its regions on so many threads */
 } row;
+
+/* A parallel region of a step. */
+typedef struct region {
+    row *row;
+    int64_t n_tasks, first; /* of its tasks among all */
+} region;
 
 typedef struct profile {
     const fv_settings *settings;
@@ -32,6 +39,12 @@ typedef struct profile {
     row *current;
     double since; /* when the current row began */
     bool on;
+    /* Regions come in the same order in every step: the shortest time of each task over the steps. */
+    region *regions;
+    int64_t n_regions, regions_capacity, next; /* next: region of this step */
+    double *task;
+    int64_t n_tasks, tasks_capacity;
+    bool failed; /* no memory, or steps that differ */
 } profile;
 
 static row *row_of(profile *p, const fv_op *op, bool backward) {
@@ -68,19 +81,57 @@ static void see_op(void *user, const fv_var *y, bool backward, bool ends) {
     r->bytes += (backward ? 2.0 : 1.0) * cost.bytes;
 }
 
+/* Makes room for n items at least. */
+static bool reserve(void **items, size_t size, int64_t n, int64_t *capacity) {
+    if (n <= *capacity) return true;
+    const int64_t wanted = 2 * n;
+    void *grown = fv_realloc(*items, (size_t)wanted, size);
+    if (!grown) return false;
+    *items = grown;
+    *capacity = wanted;
+    return true;
+}
+
+/* In the first step that counts. */
+static bool add_region(profile *p, int64_t n_tasks) {
+    void *regions = p->regions, *task = p->task;
+    const bool room =
+        reserve(&regions, sizeof *p->regions, p->n_regions + 1, &p->regions_capacity) &&
+        reserve(&task, sizeof *p->task, p->n_tasks + n_tasks, &p->tasks_capacity);
+
+    p->regions = regions;
+    p->task = task;
+    if (!room) return false;
+    p->regions[p->n_regions++] = (region){p->current, n_tasks, p->n_tasks};
+    for (int64_t i = 0; i < n_tasks; i++) p->task[p->n_tasks++] = INFINITY;
+    return true;
+}
+
 static void see_region(void *user, int64_t n_tasks, const double seconds[], double wall) {
     profile *p = user;
+
+    if (!p->on || p->failed) return;
+    p->current->serial -= wall;
+    if (p->next == p->n_regions && !add_region(p, n_tasks)) p->failed = true;
+    const region *r = p->failed ? NULL : &p->regions[p->next++];
+    if (!r || r->n_tasks != n_tasks || r->row != p->current) {
+        p->failed = true;
+        return;
+    }
+    for (int64_t i = 0; i < n_tasks; i++)
+        p->task[r->first + i] = fmin(p->task[r->first + i], seconds[i]);
+}
+
+static void add_bounds(profile *p, const region *r) {
     double work = 0.0, longest = 0.0;
 
-    if (!p->on) return;
-    for (int64_t i = 0; i < n_tasks; i++) {
-        work += seconds[i];
-        longest = fmax(longest, seconds[i]);
+    for (int64_t i = 0; i < r->n_tasks; i++) {
+        work += p->task[r->first + i];
+        longest = fmax(longest, p->task[r->first + i]);
     }
-    p->current->work += work;
-    p->current->serial -= wall;
+    r->row->work += work;
     for (int k = 0; k < p->n_counts; k++)
-        p->current->bound[k] += fmax(work / (double)p->count[k], longest);
+        r->row->bound[k] += fmax(work / (double)p->count[k], longest);
 }
 
 /* 1, 2, 4 ... and simulate_threads itself. */
@@ -101,6 +152,7 @@ static fv_status measure(profile *p, fv_bench_step *b) {
     for (int64_t i = 0; i < s->warmup + s->steps && status == FV_OK; i++) {
         if (fv_report_stop(b->report)) status = FV_FAIL(FV_ERR_INTERRUPTED, "interrupted");
         p->on = i >= s->warmup;
+        p->next = 0;
         p->since = fv_clock_seconds();
         if (status == FV_OK) status = fv_bench_step_run(b, i);
         turn_to(p, &p->rows[p->n_rows - 1]);
@@ -109,6 +161,9 @@ static fv_status measure(profile *p, fv_bench_step *b) {
     }
     fv_parallel_observe(NULL, NULL);
     fv_tape_observe(fv_stepper_tape(b->stepper), NULL, NULL);
+    if (status == FV_OK && p->failed)
+        status = FV_FAIL(FV_ERR_INTERNAL, "the steps differ in their tasks, or memory ran out");
+    for (int64_t i = 0; i < p->n_regions && status == FV_OK; i++) add_bounds(p, &p->regions[i]);
     return status;
 }
 
@@ -158,7 +213,7 @@ static fv_value *write_simulated(const profile *p, fv_arena *arena) {
         const double n = (double)p->count[k], steps = (double)p->settings->steps;
         double seconds = 0.0;
         for (int i = 0; i < p->n_rows; i++)
-            seconds += (p->rows[i].bound[k] + p->rows[i].serial) / steps;
+            seconds += p->rows[i].bound[k] + p->rows[i].serial / steps;
         if (k == 0) one = seconds;
         fv_value *map = fv_value_add(list, fv_value_new(arena, FV_VALUE_MAP));
         fv_value_set(arena, map, "threads", fv_value_int(arena, p->count[k]));
@@ -180,7 +235,7 @@ static void write(profile *p, const fv_bench_step *b, double gbytes, fv_arena *a
     for (int i = 0; i < p->n_rows && p->rows[i].seconds > 0.0; i++)
         fv_value_add(ops, write_row(p, &p->rows[i], step, roof, arena));
     set_real(arena, out, "gemm_peak_gflops", roof.gflops);
-    set_real(arena, out, "memory_gbytes_per_second", roof.gbytes);
+    set_real(arena, out, "memory_peak_gbytes", roof.gbytes);
     set_real(arena, out, "step_seconds", step);
     fv_value_set(arena, out, "threads", fv_value_int(arena, fv_threads()));
     fv_value_set(arena, out, "precision", fv_value_string(arena, b->bf16 ? "bf16" : "f32"));
@@ -203,5 +258,7 @@ fv_status fv_bench_ops(const fv_settings *settings, const fv_report *report, fv_
     if (status == FV_OK) write(&p, &b, gbytes, arena, out);
     fv_bench_step_destroy(&b);
     fv_free(p.rows);
+    fv_free(p.regions);
+    fv_free(p.task);
     return status;
 }

@@ -8,15 +8,16 @@
 
 /* Uses what bench_train does, and simulate_threads.  The whole batch is one pass, as more cores would have it.
  * report may be NULL; its stop gives FV_ERR_INTERRUPTED.  Puts into the map out:
- *   gemm_peak_gflops, memory_gbytes_per_second   the two roofs, measured in the same run
+ *   gemm_peak_gflops, memory_peak_gbytes (per second)   the two roofs, measured in the same run
  *   step_seconds, threads, precision
  *   ops        list of maps, the slowest first, means over the steps: op, pass ("forward", "backward", and
  *              "step" for what is outside of ops: loss, norm of the gradient, optimiser), calls, seconds, share
  *              (of the step), gflops (per second), gbytes (per second), roof: the least time that operations and
- *              bytes allow over the time taken, 0..1; efficiency: work / (N longest) at N = simulate_threads
+ *              bytes allow over the time taken, 0..1; efficiency: of N = simulate_threads
  *   simulated  list of maps: threads, seconds, speedup over one thread, efficiency
- * Backward counts twice the operations and bytes of forward.  A parallel region on N threads takes
- * max(work / N, longest task), and what is outside of regions what it takes here. */
+ * Backward counts twice the operations and bytes of forward.  Of a parallel region's tasks the shortest times
+ * over the steps count; on N threads it takes max(work / N, longest task), and its efficiency is work over N times
+ * that.  What is outside of regions takes what it takes here. */
 fv_status fv_bench_ops(const fv_settings *settings, const fv_report *report, fv_arena *arena,
                        fv_value *out);
 
