@@ -12,17 +12,15 @@ models of lxt.
 
 import argparse
 import contextlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import json
 import os
 import statistics
 import subprocess
 import sys
 import time
-import types
 import warnings
+
+from stubs import StubFinder, stub_missing
 
 BATCH = 8  # images of one pass, for methods of many passes; fovea's default
 
@@ -49,43 +47,10 @@ METHODS = {
 }
 
 
-def stub(name):
-    if name.startswith("__"):
-        raise AttributeError(name)
-    return StubType(name, (), {})
-
-
-class StubType(type):
-    def __getattr__(cls, name):  # the members of an enumeration
-        return stub(name)
-
-
-class StubFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives any module in some packages, with a new class for any name asked of it."""
-
-    def __init__(self, *packages):
-        self.packages = packages
-
-    def find_spec(self, name, path=None, target=None):
-        if not any(name == package or name.startswith(package + ".") for package in self.packages):
-            return None
-        return importlib.machinery.ModuleSpec(name, self, is_package=True)
-
-    def create_module(self, spec):
-        module = types.ModuleType(spec.name)
-        module.__path__ = []
-        module.__getattr__ = stub
-        return module
-
-    def exec_module(self, module):
-        pass
-
-
 class Peers:
     def __init__(self, name, threads):
         sys.meta_path.insert(0, StubFinder("lxt.efficient.models"))
-        if importlib.util.find_spec("torchvision") is None:
-            sys.meta_path.insert(0, StubFinder("torchvision"))
+        stub_missing("torchvision")
         import timm
         import torch
 
