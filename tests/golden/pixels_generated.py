@@ -48,11 +48,12 @@ def cases():
         yield "autocontrast", h, w, 0, ImageOps.autocontrast(dim(p))
         yield "equalize", h, w, 0, ImageOps.equalize(p)
         yield "equalize_dim", h, w, 0, ImageOps.equalize(dim(p))
-        for f in (0.1, 0.55, 1.0, 1.37, 1.9):
+        for f in (0.0, 0.1, 0.55, 1.0, 1.37, 1.9, 2.6):
             yield "color", h, w, f, ImageEnhance.Color(p).enhance(f)
             yield "contrast", h, w, f, ImageEnhance.Contrast(p).enhance(f)
             yield "brightness", h, w, f, ImageEnhance.Brightness(p).enhance(f)
             yield "sharpness", h, w, f, ImageEnhance.Sharpness(p).enhance(f)
+        yield "color", h, w, 0.0, p.convert("L").convert("RGB")  # greyscale
         for kind, resample in KINDS.items():
             for d in (-30.0, -7.3, 0.0, 12.5, 27.0):
                 yield "rotate_" + kind, h, w, d, p.rotate(d, resample, fillcolor=FILL)
