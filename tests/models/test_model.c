@@ -1,6 +1,7 @@
 #include "models/model.h"
 
 #include "core/alloc.h"
+#include "core/parallel.h"
 
 #include <criterion/criterion.h>
 
@@ -99,6 +100,19 @@ Test(models_model, chunks_hold_a_fixed_count_of_tokens) {
     fv_model_config config = {.name = "mini_vit", .img_size = 1024}; /* 65,537 tokens */
     cr_assert_eq(fv_model_describe(&config, &model), FV_OK);
     cr_assert_eq(fv_model_chunk_samples(model), 1);
+}
+
+Test(models_model, passes_are_whole_chunks_for_the_threads) {
+    cr_assert_eq(fv_model_describe(&(fv_model_config){.name = "mini_vit"}, &model), FV_OK);
+    const int64_t chunk = fv_model_chunk_samples(model);
+
+    for (int threads = 1; threads <= 5; threads++) {
+        fv_threads_set(threads);
+        cr_expect_eq(fv_model_pass_samples(model, 1), chunk);
+        cr_expect_eq(fv_model_pass_samples(model, chunk), chunk);
+        cr_expect_eq(fv_model_pass_samples(model, chunk + 1), threads == 1 ? chunk : 2 * chunk);
+        cr_expect_eq(fv_model_pass_samples(model, 1000000), threads * chunk);
+    }
 }
 
 Test(models_model, initial_values_depend_on_the_seed_alone) {

@@ -107,6 +107,16 @@ static fv_status passes(rig *r, uint32_t index, bool check_finite) {
     return FV_OK;
 }
 
+/* A batch norm's statistics are those of a batch, whatever the threads need. */
+Test(train_stepper_batchnorm, a_pass_holds_the_batch) {
+    rig r;
+
+    rig_create(&r, 2);
+    fv_threads_set(1);
+    cr_expect_eq(fv_stepper_batch_size(r.model, 100), 100);
+    rig_destroy(&r);
+}
+
 static void update(rig *r, uint32_t index) {
     fv_stepper_result result;
     OK(passes(r, index, false));
