@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#define LONG_KEY 160 /* bytes, of which an escape makes 6 at most */
+
 fv_value *fv_yaml_scalar(fv_arena *arena, const char *text) {
     fv_value *v = fv_value_string(arena, text);
     if (v) fv_yaml_resolve(v);
@@ -27,6 +29,10 @@ static void write_real(fv_text *t, double v) {
     else
         fv_text_real(t, v);
 }
+
+/* A reader takes up to 1024 characters, quotes and escapes included, for a key without asking; before more
+ * there has to be a question mark. */
+static bool is_long_key(const char *key) { return strlen(key) > LONG_KEY; }
 
 /* On one line: [a, b] and {k: v}. */
 static void write_flow(fv_text *t, const fv_value *v) {
@@ -57,6 +63,7 @@ static void write_flow(fv_text *t, const fv_value *v) {
     for (const fv_value *child = v->first; child && !t->failed; child = child->next) {
         if (child != v->first) fv_text_append(t, ", ");
         if (map) {
+            if (is_long_key(child->key)) fv_text_append(t, "? ");
             write_string(t, child->key);
             fv_text_append(t, ": ");
         }
@@ -69,7 +76,12 @@ static void write_block(fv_text *t, const fv_value *map, int depth) {
     if (map->incomplete) t->failed = true;
     for (const fv_value *child = map->first; child && !t->failed; child = child->next) {
         fv_text_repeat(t, ' ', 2 * depth);
+        if (is_long_key(child->key)) fv_text_append(t, "? ");
         write_string(t, child->key);
+        if (is_long_key(child->key)) {
+            fv_text_append(t, "\n");
+            fv_text_repeat(t, ' ', 2 * depth);
+        }
         fv_text_append(t, ":");
         if (child->kind == FV_VALUE_MAP && (child->first || child->incomplete)) {
             fv_text_append(t, "\n");

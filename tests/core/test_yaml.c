@@ -175,6 +175,26 @@ Test(core_yaml, written_documents_read_back) {
     cr_assert_not_null(strstr(yaml, "\"yes\""), "YAML 1.1 would read a boolean");
 }
 
+/* Keys of n backslashes: as many escapes. */
+Test(core_yaml, long_keys_read_back) {
+    for (int n = 120; n <= 1000; n += 40) {
+        char key[1024], document[8192];
+        fv_value *v, *again;
+        char *yaml;
+
+        memset(key, '\\', (size_t)n);
+        key[n] = '\0';
+        snprintf(document, sizeof document, "%s: {%s: 1}\na:\n  %s:\n    b: [{%s: 2}]\n", key, key,
+                 key, key);
+        cr_assert_eq(parse(document, &v), FV_OK, "%s", fv_error_message());
+        cr_assert_eq(fv_yaml_write(v, &arena, &yaml), FV_OK);
+        cr_assert_eq(parse(yaml, &again), FV_OK, "%d: %s", n, fv_error_message());
+        cr_assert_eq(fv_value_find(fv_value_find(again, key), key)->integer, 1);
+        const fv_value *b = fv_value_find(fv_value_find(fv_value_find(again, "a"), key), "b");
+        cr_assert_eq(fv_value_find(b->first, key)->integer, 2);
+    }
+}
+
 Test(core_yaml, writes_scalars) {
     char *text;
 
