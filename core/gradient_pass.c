@@ -19,7 +19,7 @@ static fv_tree make_tree(const fv_tape *tape, const fv_param *param, int64_t sam
     const int levels = step->partial ? fv_tree_levels(tree.total_chunks) : 0;
 
     for (int l = 0; l < levels && l < FV_TREE_LEVELS; l++)
-        tree.partial[l] = step->partial[l].base + param->offset;
+        if (step->partial[l].base) tree.partial[l] = step->partial[l].base + param->offset;
     return tree;
 }
 
@@ -97,7 +97,12 @@ static fv_status step_back(fv_tape *tape, fv_var *y) {
 
 /* Nothing reads y from here on: what came behind it is done.  Explained steps may be walked again. */
 static void release(fv_tape *tape, const fv_var *y) {
-    if (tape->step.mode != FV_TRAIN || y->op->alias) return;
+    if (tape->step.mode != FV_TRAIN) return;
+    if (y->op
+            ->alias) { /* its buffer is its input's, and so is its gradient's where that was handed over */
+        if (y->in[0]->grad_buffer != y->grad_buffer) fv_memplan_release(tape->plan, y->grad_buffer);
+        return;
+    }
     fv_memplan_release(tape->plan, y->buffer);
     for (int i = 0; i < y->n_saved; i++) fv_memplan_release(tape->plan, y->saved_buffer[i]);
     fv_memplan_release(tape->plan, y->grad_buffer);

@@ -114,7 +114,8 @@ void fv_tape_clear_watches(fv_tape *tape); /* and the edit function */
  * values in place (an intervention).  Passes that walk back take the changed values for the op's own. */
 typedef void fv_edit_fn(fv_var *x, const char *name, void *user);
 void fv_tape_set_edit(fv_tape *tape, fv_edit_fn *edit, void *user);
-/* Is told when an op begins and when it ends, in the forward pass and in fv_tape_backward.  For measurements;
+/* Is told when an op begins and when it ends, in the forward pass and in fv_tape_backward (but for
+ * views whose gradient is handed over as it is).  For measurements;
  * NULL: nobody is. */
 typedef void fv_op_observer(void *user, const fv_var *y, bool backward, bool ends);
 void fv_tape_observe(fv_tape *tape, fv_op_observer *observer, void *user);

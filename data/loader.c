@@ -14,6 +14,7 @@
 #define MAX_WORKERS   256
 #define MAX_AUTO      8 /* workers, unless told otherwise */
 #define DEFAULT_DEPTH 3
+#define MAX_DEPTH     1024
 
 /* Batch k of the epoch lives in slot k % depth.  Workers claim single samples, batch by batch, so
  * that everybody works on the batch that is needed next. */
@@ -279,10 +280,16 @@ static fv_status check_config(const fv_loader_config *c) {
                        1 << 20);
     if (c->max_bad < 0)
         return FV_FAIL(FV_ERR_CONFIG, "max_bad %lld is negative", (long long)c->max_bad);
-    if (c->depth < 0 || c->depth == 1 || c->depth > 1024)
-        return FV_FAIL(FV_ERR_CONFIG, "queue depth %lld is outside 2..1024", (long long)c->depth);
+    if (c->depth < 0 || c->depth == 1 || c->depth > MAX_DEPTH)
+        return FV_FAIL(FV_ERR_CONFIG, "queue depth %lld is outside 2..%d", (long long)c->depth,
+                       MAX_DEPTH);
     if (c->augment) FV_TRY(fv_augment_check(c->augment));
     return fv_preprocess_check(c->preprocess);
+}
+
+int64_t fv_loader_depth(int64_t images, int64_t batch_size) {
+    const int64_t ahead = (images + batch_size - 1) / batch_size;
+    return ahead < DEFAULT_DEPTH - 1 ? DEFAULT_DEPTH : ahead < MAX_DEPTH ? ahead + 1 : MAX_DEPTH;
 }
 
 static fv_status create_slots(fv_loader *loader) {

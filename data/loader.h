@@ -56,6 +56,9 @@ typedef struct fv_loader fv_loader;
  * allowed core, up to 8. */
 int fv_loader_workers(int64_t asked);
 
+/* The depth with which so many images are loaded ahead of the batch in use. */
+int64_t fv_loader_depth(int64_t images, int64_t batch_size);
+
 /* Starts the workers, which wait for fv_loader_start.  The caller frees *out with
  * fv_loader_destroy.  Errors: FV_ERR_CONFIG, FV_ERR_NOMEM, FV_ERR_INTERNAL (threads). */
 fv_status fv_loader_create(const fv_loader_config *config, fv_loader **out);

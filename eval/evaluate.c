@@ -224,10 +224,12 @@ static fv_status create_parts(fv_evaluator *e) {
     const fv_evaluator_config *c = &e->config;
     const size_t n = (size_t)c->dataset->n_samples;
     const int64_t wanted = c->batch_size < (int64_t)n ? c->batch_size : (int64_t)n;
+    const int64_t pass = fv_model_pass_samples(c->model, wanted);
     const fv_loader_config loader = {.dataset = c->dataset,
                                      .preprocess = c->preprocess,
                                      .workers = c->workers,
-                                     .batch_size = fv_model_pass_samples(c->model, wanted),
+                                     .depth = fv_loader_depth(wanted, pass),
+                                     .batch_size = pass,
                                      .max_bad = c->max_bad};
 
     e->order = fv_alloc(n, sizeof *e->order);

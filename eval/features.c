@@ -88,10 +88,12 @@ fv_status fv_features_extract(const fv_features_config *c, const fv_report *repo
                               fv_features *out) {
     const int64_t n = c->dataset->n_samples;
     const int64_t wanted = c->batch_size < n ? c->batch_size : n;
+    const int64_t pass = fv_model_pass_samples(c->model, wanted);
     const fv_loader_config config = {.dataset = c->dataset,
                                      .preprocess = c->preprocess,
                                      .workers = c->workers,
-                                     .batch_size = fv_model_pass_samples(c->model, wanted),
+                                     .depth = fv_loader_depth(wanted, pass),
+                                     .batch_size = pass,
                                      .max_bad = c->max_bad};
     fv_tape *tape = NULL;
     fv_loader *loader = NULL;

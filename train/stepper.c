@@ -12,7 +12,7 @@
 struct fv_stepper {
     fv_stepper_config config;
     fv_tape *tape;
-    fv_param_slab partial[FV_TREE_LEVELS]; /* gradients between the passes of one update */
+    fv_param_slab partial[FV_TREE_LEVELS]; /* gradients between the passes of one update, or {0} */
     float *losses;                         /* [effective_batch] */
     float *dy;                             /* [effective_batch], each 1 / effective_batch */
     int64_t chunk, pass_samples;
@@ -36,7 +36,8 @@ static fv_status allocate(fv_stepper *s) {
     for (int64_t i = 0; i < n; i++) s->dy[i] = 1.0f / (float)n;
     if (s->pass_samples >= n) return FV_OK;
     const int levels = fv_tree_levels((n + s->chunk - 1) / s->chunk);
-    for (int l = 0; l < levels; l++)
+    /* Between passes the sums of whole passes are kept: below the lowest bit of a pass there are none. */
+    for (int l = __builtin_ctzll((uint64_t)(s->pass_samples / s->chunk)); l < levels; l++)
         FV_TRY(fv_params_train_slab_create(&s->config.model->params, &s->partial[l]));
     return FV_OK;
 }

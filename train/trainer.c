@@ -117,14 +117,17 @@ static fv_status build_loaders(fv_trainer *t) {
         t->repeat = fv_alloc((size_t)t->train->n_samples, sizeof *t->repeat);
         if (!t->repeat) return FV_ERR_NOMEM;
     }
-    FV_TRY(fv_loader_create(&(fv_loader_config){.dataset = t->train,
-                                                .preprocess = &t->preprocess,
-                                                .augment = &t->augment,
-                                                .seed = (uint64_t)s->seed,
-                                                .workers = t->workers,
-                                                .batch_size = fv_stepper_pass_samples(t->stepper),
-                                                .max_bad = s->max_bad},
-                            &t->loader));
+    FV_TRY(fv_loader_create(
+        &(fv_loader_config){.dataset = t->train,
+                            .preprocess = &t->preprocess,
+                            .augment = &t->augment,
+                            .seed = (uint64_t)s->seed,
+                            .workers = t->workers,
+                            .depth =
+                                fv_loader_depth(s->batch_size, fv_stepper_pass_samples(t->stepper)),
+                            .batch_size = fv_stepper_pass_samples(t->stepper),
+                            .max_bad = s->max_bad},
+        &t->loader));
     const int64_t batch = s->validation_batch_size ? s->validation_batch_size : s->batch_size;
     return fv_evaluator_create(&(fv_evaluator_config){.model = t->model,
                                                       .dataset = t->val,

@@ -153,6 +153,30 @@ Test(core_tape, an_observer_sees_every_op_begin_and_end) {
     cr_expect_null(w.open);
 }
 
+/* Buffers of several pages, which a recorded step gives back where it can: not those that are watched. */
+Test(core_tape, what_is_watched_outlives_the_recording) {
+    enum { MANY = 1 << 16 };
+    static float x[MANY], dy[MANY];
+    const fv_tensor t = {x, FV_F32, fv_shape_of(2, (int64_t)1, (int64_t)MANY)};
+
+    for (int i = 0; i < MANY; i++) x[i] = dy[i] = 1.0f;
+    cr_assert_eq(fv_tape_watch(tape, "watched", FV_WATCH_VALUE | FV_WATCH_GRAD), FV_OK);
+    for (int round = 0; round < 2; round++) { /* recorded, replayed */
+        fv_tape_begin(tape, &(fv_step){.mode = FV_TRAIN, .samples = 1});
+        fv_var *in = fv_input(tape, &t, true);
+        fv_var *watched = fv_tap(fv_scale(fv_scale(in, 2.0f), 3.0f), "watched");
+        fv_var *view = fv_reshape(watched, fv_shape_of(2, (int64_t)1, (int64_t)MANY));
+        fv_var *y = fv_keep(fv_scale(view, 5.0f));
+        cr_assert_eq(fv_tape_backward(tape, y, dy), FV_OK, "%s", fv_error_message());
+        for (int i = 0; i < MANY; i++) {
+            cr_assert_eq(((const float *)watched->data)[i], 6.0f);
+            cr_assert_eq(((const float *)watched->grad.data)[i], 5.0f);
+            cr_assert_eq(((const float *)y->data)[i], 30.0f);
+            cr_assert_eq(((const float *)in->grad.data)[i], 30.0f);
+        }
+    }
+}
+
 /* What a step without its second half taught about lifetimes must not hurt the next one. */
 Test(core_tape, a_step_that_stops_early_does_not_hurt_the_next) {
     const float *want = reference(FV_TRAIN);

@@ -5,6 +5,7 @@
 #include "data/dataset_settings.h"
 #include "data/loader.h"
 #include "train/bench/bench_common.h"
+#include "train/stepper.h"
 #include "train/train_input.h"
 
 typedef struct bench {
@@ -16,10 +17,12 @@ typedef struct bench {
     fv_augment augment;
     fv_loader *loader;
     int64_t *order;
+    uint8_t *repeat; /* NULL: one copy of each image */
     uint32_t epoch;  /* the next one */
     double *seconds; /* [steps] */
     double whole;    /* of all steps */
     int64_t images;  /* in them */
+    int64_t pass;    /* images that come at once */
 } bench;
 
 static fv_status set_up(bench *b) {
@@ -35,22 +38,27 @@ static fv_status set_up(bench *b) {
     FV_TRY(fv_dataset_open_settings(s, s->data_dir, s->train_split, FV_SPLIT_CHOSEN, &b->dataset));
     b->order = fv_alloc((size_t)b->dataset->n_samples, sizeof *b->order);
     b->seconds = fv_alloc((size_t)s->steps, sizeof *b->seconds);
-    if (!b->order || !b->seconds) return FV_ERR_NOMEM;
+    if (fv_train_repeats(s)) b->repeat = fv_alloc((size_t)b->dataset->n_samples, sizeof *b->repeat);
+    if (!b->order || !b->seconds || (fv_train_repeats(s) && !b->repeat)) return FV_ERR_NOMEM;
+    b->pass = fv_stepper_batch_size(b->model, s->batch_size);
     return fv_loader_create(&(fv_loader_config){.dataset = b->dataset,
                                                 .preprocess = &b->preprocess,
                                                 .augment = &b->augment,
                                                 .seed = (uint64_t)s->seed,
                                                 .workers = fv_loader_workers(s->workers),
-                                                .batch_size = s->batch_size,
+                                                .depth = fv_loader_depth(s->batch_size, b->pass),
+                                                .batch_size = b->pass,
                                                 .max_bad = s->max_bad},
                             &b->loader);
 }
 
 static fv_status start_epoch(bench *b) {
     const int64_t n = b->dataset->n_samples;
-    const fv_loader_epoch epoch = {.epoch = b->epoch, .order = b->order, .n_order = n};
+    const int64_t effective_batch = b->settings->batch_size * b->settings->grad_accum_steps;
+    const fv_loader_epoch epoch = {
+        .epoch = b->epoch, .order = b->order, .repeat = b->repeat, .n_order = n};
 
-    fv_train_order(b->settings, b->epoch, b->settings->batch_size, n, b->order, NULL);
+    fv_train_order(b->settings, b->epoch, effective_batch, n, b->order, b->repeat);
     b->epoch++;
     return fv_loader_start(b->loader, &epoch);
 }
@@ -102,7 +110,7 @@ static fv_status run(bench *b, fv_arena *arena, fv_value *out) {
     fv_value_set(arena, out, "images_per_second", fv_value_real(arena, rate));
     fv_value_set(arena, out, "step_seconds", fv_value_real(arena, median));
     fv_value_set(arena, out, "images", fv_value_int(arena, b->dataset->n_samples));
-    fv_value_set(arena, out, "batch_size", fv_value_int(arena, s->batch_size));
+    fv_value_set(arena, out, "pass_images", fv_value_int(arena, b->pass));
     fv_value_set(arena, out, "workers", fv_value_int(arena, fv_loader_workers(s->workers)));
     fv_value_set(arena, out, "peak_rss_mb", fv_value_real(arena, fv_bench_peak_rss_mb()));
     return FV_OK;
@@ -117,6 +125,7 @@ fv_status fv_bench_data(const fv_settings *settings, const fv_report *report, fv
     fv_dataset_destroy(b.dataset);
     fv_model_destroy(b.model);
     fv_free(b.order);
+    fv_free(b.repeat);
     fv_free(b.seconds);
     return status;
 }

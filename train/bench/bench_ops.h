@@ -6,7 +6,8 @@
 #include "core/report.h"
 #include "core/settings.h"
 
-/* Uses what bench_train does, and simulate_threads.  The whole batch is one pass, as more cores would have it.
+/* Uses what bench_train does, and simulate_threads.  The whole batch is one pass, as more cores would have it; with one
+ * thread nothing disturbs the tasks that are timed.
  * report may be NULL; its stop gives FV_ERR_INTERRUPTED.  Puts into the map out:
  *   gemm_peak_gflops, memory_peak_gbytes (per second)   the two roofs, measured in the same run
  *   step_seconds, threads, precision
