@@ -48,6 +48,7 @@ static fv_status resumed_settings(const fv_settings *flags, const char *path, fv
     const fv_value *given = given_options(flags, arena);
 
     if (!given) return FV_ERR_NOMEM;
+    out->color_jitter = 0.0; /* of runs from before the option, which do not name it */
     FV_TRY(fv_settings_load(out, path, FV_CMD_TRAIN));
     FV_TRY(fv_settings_merge(out, given, FV_CMD_TRAIN));
     out->resume = flags->resume;

@@ -156,6 +156,21 @@ Test(cli_train, a_run_goes_on_with_its_own_settings) {
     cr_assert(strstr(cli_err, "nothing to do"), "%s", cli_err);
 }
 
+/* Before there was colour jitter, whose default is not off, runs did not name it. */
+Test(cli_train, a_run_from_before_an_option_goes_on_without_it) {
+    cr_assert_eq(train("whole", "--max-steps 5 --color-jitter 0"), 0, "%s", cli_err);
+    cr_assert_eq(train("run", "--max-steps 3 --color-jitter 0"), 0, "%s", cli_err);
+    cr_assert_eq(cli_run_program("sed", "-i /color_jitter:/d %s", cli_path("run/config.yaml")), 0);
+    cr_assert_eq(
+        cli_run_program("sed", "-i s/.color_jitter.:.0.0,// %s", cli_path("run/last/trainer.json")),
+        0);
+    cr_assert_eq(cli_run("train --resume auto --out %s --max-steps 5", cli_path("run")), 0, "%s",
+                 cli_err);
+    cr_assert_eq(cli_run_program("cmp", "%s %s", cli_path("whole/last/model.safetensors"),
+                                 cli_path("run/last/model.safetensors")),
+                 0, "%s", cli_out);
+}
+
 Test(cli_train, exit_codes) {
     cr_assert_eq(cli_run("train --data-dir %s --out %s", cli_path("data"), cli_path("x")), 2);
     cr_assert(cli_one_error("--model"), "%s", cli_err);
@@ -217,6 +232,8 @@ Test(cli_train, bench) {
 }
 
 Test(cli_train, bench_infer_and_data) {
+    static const char repeats[] = "model: mini_vit\naug_repeats: 3\naa: rand-m9\n";
+
     cr_assert_eq(
         cli_run("bench infer --model mini_davit --batch-size 3 --warmup 0 --steps 2 --json"), 0,
         "%s", cli_err);
@@ -235,8 +252,11 @@ Test(cli_train, bench_infer_and_data) {
     v = cli_json();
     cr_assert_gt(fv_value_find(v, "images_per_second")->real, 0.0);
     cr_assert_eq(fv_value_find(v, "images")->integer, 48);
-    cr_assert_eq(fv_value_find(v, "batch_size")->integer, 5);
+    cr_assert_eq(fv_value_find(v, "pass_images")->integer, 5);
     cr_assert_eq(fv_value_find(v, "workers")->integer, 1);
+    cr_assert_eq(cli_run("bench data -c %s --data-dir %s --batch-size 16 --warmup 0 --steps 5",
+                         cli_write("repeats.yaml", repeats, sizeof repeats - 1), cli_path("data")),
+                 0, "%s", cli_err);
     cr_assert_eq(cli_run("bench data --model mini_vit"), 2);
     cr_assert(cli_one_error("--data-dir"), "%s", cli_err);
     cr_assert_eq(cli_run("bench data --model mini_vit --data-dir %s", cli_path("none")), 1);
