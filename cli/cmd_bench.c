@@ -36,8 +36,7 @@ static fv_status find_kind(const char *name, const bench_kind **out) {
         *out = &kinds[i];
         return FV_OK;
     }
-    return FV_FAIL(FV_ERR_CONFIG,
-                   "unknown bench '%.80s'%s (known: train, infer, data, ops, explain)", name,
+    return FV_FAIL(FV_ERR_CONFIG, "unknown bench '%.80s'%s (see fovea bench --help)", name,
                    fv_suggest_text(name, names, hint));
 }
 
@@ -69,10 +68,9 @@ const fv_command fv_command_bench = {
         "         peak is the best rate of a 2048 x 2048 x 2048 product, measured between the "
         "steps\n"
         "infer    the same for batches as eval classifies them\n"
-        "data     batches of --data-dir as train loads and augments them, without a model\n"
-        "ops      a training step op by op, against the rates of products and of memory, and what "
-        "its\n"
-        "         tasks would take on up to --simulate-threads cores\n"
+        "data     images of --data-dir as train with these options and those of -c loads them\n"
+        "ops      a training step op by op, against the rates of products and of memory, and what\n"
+        "         its tasks would take on up to --simulate-threads cores (best with --threads 1)\n"
         "explain  the methods of --method on noise images in memory, in turns: seconds per image,\n"
         "         and how many forward passes take as long",
     .example =

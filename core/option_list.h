@@ -64,8 +64,8 @@
     STRING(to, "timm", NULL, CONVERT, "names to write: timm, authors, transformers")                 \
     /* batches and length */                                                                         \
     INT(batch_size, 128, 1, 65536, INPUT | WALK | BENCH,                                             \
-        "images per step; explanations: per pass, 8 unless given")                                   \
-    INT(validation_batch_size, 0, 0, 65536, TRAIN, "images per evaluation step (0 = batch_size)")    \
+         "images per update; eval: per pass at most; explain: per pass, 8 unless given")             \
+    INT(validation_batch_size, 0, 0, 65536, TRAIN, "images per evaluation pass (0 = batch_size)")    \
     INT(grad_accum_steps, 1, 1, 65536, INPUT | BENCH, "steps whose gradients make one update")       \
     INT(epochs, 300, 0, 1000000, TRAIN, "epochs to train")                                           \
     INT(max_steps, 0, 0, INT64_MAX, TRAIN, "stop after this many updates (0 = epochs decide)")       \
@@ -122,7 +122,7 @@
     REAL(vflip, 0, 0, 1, INPUT | BENCH, "chance of a vertical flip")                                 \
     STRING(aa, "", NULL, INPUT, "RandAugment as timm writes it: rand-m9-mstd0.5-inc1 (empty: off)")  \
     REAL(color_jitter, 0.4, 0, 100, INPUT,                                                           \
-         "brightness, contrast, saturation by factors in 1 -+ this; not with aa")                    \
+         "brightness, contrast, saturation times 1 +- this, from 0 on; not with aa")                 \
     REAL(color_jitter_prob, 1, 0, 1, INPUT, "chance of colour jitter")                               \
     REAL(grayscale_prob, 0, 0, 1, INPUT, "chance of taking the colours away")                        \
     INT(aug_repeats, 0, 0, 255, INPUT, "augmented copies of an image in a batch (0 = 1)")            \

@@ -33,7 +33,8 @@ typedef struct fv_augment {
     double hflip, vflip; /* probabilities */
     fv_interpolation interpolation;
     fv_rand_augment aa;
-    double color_jitter;      /* brightness, contrast and saturation by factors in 1 -+ this */
+    double
+        color_jitter; /* brightness, contrast and saturation by factors in 1 -+ this, from 0 on */
     double color_jitter_prob; /* probability of it */
     double grayscale_prob;
     double reprob; /* probability of random erasing */

@@ -1,4 +1,4 @@
-/* layer_index.h - how many layers before the classifier a parameter acts, as timm counts them.
+/* layer_index.h - the layer that a parameter belongs to, counted from the stem as timm does.
  *
  * Layer 0 is the stem (patch and position embedding, tokens), then come the blocks, one by one, each with
  * the downsampling in front of it and the last with the norm behind it, then the classifier. */
