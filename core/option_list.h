@@ -64,7 +64,7 @@
     STRING(to, "timm", NULL, CONVERT, "names to write: timm, authors, transformers")                 \
     /* batches and length */                                                                         \
     INT(batch_size, 128, 1, 65536, INPUT | WALK | BENCH,                                             \
-         "images per update; eval: per pass at most; explain: per pass, 8 unless given")             \
+         "images per step; eval: per pass at most; explain: per pass, 8 unless given")               \
     INT(validation_batch_size, 0, 0, 65536, TRAIN, "images per evaluation pass (0 = batch_size)")    \
     INT(grad_accum_steps, 1, 1, 65536, INPUT | BENCH, "steps whose gradients make one update")       \
     INT(epochs, 300, 0, 1000000, TRAIN, "epochs to train")                                           \
