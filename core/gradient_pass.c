@@ -98,8 +98,8 @@ static fv_status step_back(fv_tape *tape, fv_var *y) {
 /* Nothing reads y from here on: what came behind it is done.  Explained steps may be walked again. */
 static void release(fv_tape *tape, const fv_var *y) {
     if (tape->step.mode != FV_TRAIN) return;
-    if (y->op
-            ->alias) { /* its buffer is its input's, and so is its gradient's where that was handed over */
+    /* A view's buffer is its input's, and so is its gradient's where that was handed over. */
+    if (y->op->alias) {
         if (y->in[0]->grad_buffer != y->grad_buffer) fv_memplan_release(tape->plan, y->grad_buffer);
         return;
     }

@@ -30,44 +30,6 @@ float *fv_bench_pixels(const fv_model *model, int64_t n, uint64_t seed) {
     return pixels;
 }
 
-fv_status fv_bench_time(const fv_bench_steps *b, double *seconds) {
-    fv_status status = FV_OK;
-
-    double *each = fv_alloc((size_t)b->steps, sizeof *each);
-    if (!each) return FV_ERR_NOMEM;
-    for (int64_t i = -b->warmup; i < b->steps && status == FV_OK; i++) {
-        if (fv_report_stop(b->report)) {
-            status = FV_FAIL(FV_ERR_INTERRUPTED, "interrupted");
-            break;
-        }
-        const double start = fv_clock_seconds();
-        status = b->step(b->user, i + b->warmup);
-        if (i >= 0) each[i] = fv_clock_seconds() - start;
-        if (status == FV_OK) status = fv_gemm_peak_measure(b->peak);
-    }
-    if (status == FV_OK) *seconds = fv_bench_median(each, b->steps);
-    fv_free(each);
-    return status;
-}
-
-void fv_bench_write_rate(const fv_bench_rate *r, fv_arena *arena, fv_value *out) {
-    const double rate = r->images / r->seconds;
-    const struct {
-        const char *key;
-        double value;
-    } reals[] = {{"images_per_second", rate},
-                 {"gemm_peak_gflops", r->peak_gflops},
-                 {"model_gflops_per_image", r->gflops_per_image},
-                 {"mfu", rate * r->gflops_per_image / r->peak_gflops},
-                 {"peak_rss_mb", fv_bench_peak_rss_mb()},
-                 {"step_seconds", r->seconds}};
-
-    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
-        fv_value_set(arena, out, reals[i].key, fv_value_real(arena, reals[i].value));
-    fv_value_set(arena, out, "threads", fv_value_int(arena, fv_threads()));
-    fv_value_set(arena, out, "precision", fv_value_string(arena, r->bf16 ? "bf16" : "f32"));
-}
-
 static int compare(const void *pa, const void *pb) {
     const double a = *(const double *)pa, b = *(const double *)pb;
     return a < b ? -1 : a > b;
@@ -83,4 +45,52 @@ double fv_bench_peak_rss_mb(void) {
 
     getrusage(RUSAGE_SELF, &usage);
     return (double)usage.ru_maxrss / 1024.0;
+}
+
+/* The median time of a step. */
+static fv_status time_steps(const fv_bench_steps *b, double *seconds) {
+    const int64_t warmup = b->settings->warmup, steps = b->settings->steps;
+    fv_status status = FV_OK;
+
+    double *each = fv_alloc((size_t)steps, sizeof *each);
+    if (!each) return FV_ERR_NOMEM;
+    for (int64_t i = -warmup; i < steps && status == FV_OK; i++) {
+        if (fv_report_stop(b->report)) {
+            status = FV_FAIL(FV_ERR_INTERRUPTED, "interrupted");
+            break;
+        }
+        const double start = fv_clock_seconds();
+        status = b->step(b->user, i + warmup);
+        if (i >= 0) each[i] = fv_clock_seconds() - start;
+        if (status == FV_OK) status = fv_gemm_peak_measure(b->peak);
+    }
+    if (status == FV_OK) *seconds = fv_bench_median(each, steps);
+    fv_free(each);
+    return status;
+}
+
+fv_status fv_bench_rate(const fv_bench_steps *b, fv_arena *arena, fv_value *out) {
+    fv_model_cost cost;
+    double seconds;
+
+    FV_TRY(fv_model_cost_of(b->model, &cost));
+    FV_TRY(time_steps(b, &seconds));
+    const double rate = (double)b->images / seconds;
+    const double gflops = b->forwards * 2.0 * cost.macs * 1e-9;
+    const double peak = fv_gemm_peak_gflops(b->peak);
+    const struct {
+        const char *key;
+        double value;
+    } reals[] = {{"images_per_second", rate},
+                 {"gemm_peak_gflops", peak},
+                 {"model_gflops_per_image", gflops},
+                 {"mfu", rate * gflops / peak},
+                 {"peak_rss_mb", fv_bench_peak_rss_mb()},
+                 {"step_seconds", seconds}};
+
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
+        fv_value_set(arena, out, reals[i].key, fv_value_real(arena, reals[i].value));
+    fv_value_set(arena, out, "threads", fv_value_int(arena, fv_threads()));
+    fv_value_set(arena, out, "precision", fv_value_string(arena, b->bf16 ? "bf16" : "f32"));
+    return FV_OK;
 }

@@ -16,28 +16,23 @@ fv_status fv_bench_model(const fv_settings *settings, bool gradients, bool bf16,
  * fv_free. */
 float *fv_bench_pixels(const fv_model *model, int64_t n, uint64_t seed);
 
-/* Something that is timed again and again: warmup + steps times step(user, index), each followed by a matrix
- * product for the peak, so that both see the same clock rates and neighbours. */
+/* Work on a model's images that is timed again and again: warmup + steps times step(user, index), each followed
+ * by a matrix product for the peak, so that both see the same clock rates and neighbours. */
 typedef struct fv_bench_steps {
+    const fv_settings *settings; /* warmup and steps */
+    const fv_report *report;     /* may be NULL; its stop gives FV_ERR_INTERRUPTED */
+    const fv_model *model;
+    fv_gemm_peak *peak;
+    bool bf16;
     fv_status (*step)(void *user, int64_t index);
     void *user;
-    int64_t warmup, steps;
-    fv_gemm_peak *peak;
-    const fv_report *report; /* may be NULL; its stop gives FV_ERR_INTERRUPTED */
+    int64_t images;  /* of a step */
+    double forwards; /* what an image costs, in forward passes */
 } fv_bench_steps;
-/* The median time of a step. */
-fv_status fv_bench_time(const fv_bench_steps *steps, double *seconds);
-
-/* How fast a model runs. */
-typedef struct fv_bench_rate {
-    double images, seconds; /* of a step */
-    double gflops_per_image;
-    double peak_gflops;
-    bool bf16;
-} fv_bench_rate;
-/* Puts into the map out: images_per_second, gemm_peak_gflops, model_gflops_per_image, mfu (the model's rate
- * over the peak, 0..1), peak_rss_mb (of the process so far), step_seconds, threads, precision. */
-void fv_bench_write_rate(const fv_bench_rate *rate, fv_arena *arena, fv_value *out);
+/* Puts into the map out, for the median step: images_per_second, gemm_peak_gflops, model_gflops_per_image, mfu
+ * (the model's rate over the peak, 0..1), peak_rss_mb (of the process so far), step_seconds, threads,
+ * precision. */
+fv_status fv_bench_rate(const fv_bench_steps *steps, fv_arena *arena, fv_value *out);
 
 /* Sorts v [n], n > 0, and returns its median. */
 double fv_bench_median(double *v, int64_t n);

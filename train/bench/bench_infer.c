@@ -51,24 +51,17 @@ static fv_status step(void *user, int64_t index) {
 }
 
 static fv_status run(bench *b, fv_arena *arena, fv_value *out) {
-    fv_model_cost cost;
-    double seconds;
-
     FV_TRY(set_up(b));
-    FV_TRY(fv_model_cost_of(b->model, &cost));
-    FV_TRY(fv_bench_time(&(fv_bench_steps){.step = step,
-                                           .user = b,
-                                           .warmup = b->settings->warmup,
-                                           .steps = b->settings->steps,
+    FV_TRY(fv_bench_rate(&(fv_bench_steps){.settings = b->settings,
+                                           .report = b->report,
+                                           .model = b->model,
                                            .peak = b->peak,
-                                           .report = b->report},
-                         &seconds));
-    fv_bench_write_rate(&(fv_bench_rate){.images = (double)b->settings->batch_size,
-                                         .seconds = seconds,
-                                         .gflops_per_image = 2.0 * cost.macs * 1e-9,
-                                         .peak_gflops = fv_gemm_peak_gflops(b->peak),
-                                         .bf16 = b->bf16},
-                        arena, out);
+                                           .bf16 = b->bf16,
+                                           .step = step,
+                                           .user = b,
+                                           .images = b->settings->batch_size,
+                                           .forwards = 1.0},
+                         arena, out));
     return FV_OK;
 }
 

@@ -8,7 +8,7 @@
 
 /* Uses model, its groups, num_classes, img_size, batch_size, precision, seed, warmup
  * and steps: a step is a batch.  report may be NULL; its stop gives FV_ERR_INTERRUPTED.  Puts into the map
- * out what fv_bench_write_rate does. */
+ * out what fv_bench_rate does. */
 fv_status fv_bench_infer(const fv_settings *settings, const fv_report *report, fv_arena *arena,
                          fv_value *out);
 

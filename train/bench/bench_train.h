@@ -9,7 +9,7 @@
 
 /* Uses model, its groups, num_classes, img_size, drop_path, batch_size, grad_accum_steps, precision,
  * seed, warmup and steps.  report may be NULL; its stop gives FV_ERR_INTERRUPTED.  Puts into the map out:
- * what fv_bench_write_rate does, for three times the work of a forward pass, and loss, of the last step. */
+ * what fv_bench_rate does, for three times the work of a forward pass, and loss, of the last step. */
 fv_status fv_bench_train(const fv_settings *settings, const fv_report *report, fv_arena *arena,
                          fv_value *out);
 
