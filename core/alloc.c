@@ -23,9 +23,12 @@
 
 /* The usable size stands in front of the block, in a header of one alignment unit. */
 static atomic_uint_fast64_t calls;
+static atomic_size_t held;
 static atomic_uint_fast64_t fail_at; /* value of calls that fails; 0 = never */
 
 uint64_t fv_alloc_calls(void) { return atomic_load(&calls); }
+
+size_t fv_alloc_bytes(void) { return atomic_load(&held); }
 
 void fv_alloc_fail_at(uint64_t n) { atomic_store(&fail_at, n ? atomic_load(&calls) + n : 0); }
 
@@ -47,6 +50,7 @@ void *fv_alloc(size_t count, size_t size) {
         return NULL;
     }
     memcpy(raw, &bytes, sizeof bytes);
+    atomic_fetch_add(&held, bytes);
     ASAN_POISON_MEMORY_REGION(raw + FV_ALIGN + bytes, padded - FV_ALIGN - bytes);
     return raw + FV_ALIGN;
 }
@@ -76,5 +80,10 @@ char *fv_strdup(const char *s) {
 }
 
 void fv_free(void *p) {
-    if (p) free((unsigned char *)p - FV_ALIGN);
+    size_t bytes;
+
+    if (!p) return;
+    memcpy(&bytes, (unsigned char *)p - FV_ALIGN, sizeof bytes);
+    atomic_fetch_sub(&held, bytes);
+    free((unsigned char *)p - FV_ALIGN);
 }

@@ -31,6 +31,9 @@ bool fv_alloc_permitted(void);
 /* Calls of fv_alloc, fv_calloc and fv_realloc so far, by every thread. */
 uint64_t fv_alloc_calls(void);
 
+/* Bytes that are held now, without headers and what is taken otherwise. */
+size_t fv_alloc_bytes(void);
+
 /* Tests: the n-th allocation from now (1 = next) fails, and only that one.  0 turns this off. */
 void fv_alloc_fail_at(uint64_t n);
 

@@ -1,7 +1,8 @@
 /* gradient_pass.c - walks the tape backwards with gradients.
  *
  * A gradient is allocated at its first writer, added to by later ones, complete when its variable is
- * reached, and dead after the variable's own backward unless somebody watches it. */
+ * reached, and dead after the variable's own backward unless somebody watches it.  Parts that forgot
+ * their activations compute them again when their result is reached. */
 #include "core/tape_internal.h"
 
 #include <string.h>
@@ -118,12 +119,16 @@ fv_status fv_tape_backward(fv_tape *tape, fv_var *y, const float *dy) {
     fv_grad seed = {0};
     fv_status status = open_grad(tape, y, &seed);
     if (status == FV_OK) fv_grad_store(&seed, 0, fv_shape_numel(&y->shape), dy);
+    int64_t part = tape->n_parts - 1;
     for (int64_t i = y->id; status == FV_OK && i >= 0; i--) {
         fv_var *v = tape->vars[i];
         if (!v->grad.data) continue;
         if (v->watch & FV_WATCH_GRAD || !v->op) fv_memplan_keep(tape->plan, v->grad_buffer);
         if (!v->op) continue;
-        status = step_back(tape, v);
+        while (part >= 0 && tape->parts[part].last > v->id) part--;
+        if (part >= 0 && tape->parts[part].last == v->id)
+            status = fv_tape_recompute(tape, &tape->parts[part]);
+        if (status == FV_OK) status = step_back(tape, v);
         if (status != FV_OK && v->scope[0]) fv_error_context(status, "%s", v->scope);
         if (!(v->watch & FV_WATCH_GRAD)) v->grad = (fv_tensor){0};
         release(tape, v);

@@ -23,7 +23,7 @@ typedef struct record {
     entry *entries;
     int32_t count, capacity;
     size_t block_bytes;
-    int solved, used;
+    int solved, used, accepted; /* accepted: within the limit */
 } record;
 
 struct fv_memplan {
@@ -32,9 +32,11 @@ struct fv_memplan {
     uint64_t clock, history;
     int32_t count;    /* allocations of this step */
     int32_t replayed; /* of them, those with a planned place */
-    int replaying, fell_back, stale;
+    int replaying, fell_back, stale, refused;
     fv_region memory;
-    size_t end; /* of the memory in use: what is recorded goes behind it */
+    size_t end;  /* of the memory in use: what is recorded goes behind it */
+    size_t live; /* of it, recorded and not released */
+    size_t limit;
 };
 
 fv_status fv_memplan_create(fv_memplan **out) {
@@ -64,7 +66,7 @@ static record *find_record(fv_memplan *plan, uint64_t key) {
     }
     oldest->key = key;
     oldest->used = 1;
-    oldest->solved = 0;
+    oldest->solved = oldest->accepted = 0;
     return oldest;
 }
 
@@ -128,6 +130,19 @@ static void finish_recording(fv_memplan *plan) {
     if (solve(r) == FV_OK) fv_region_trim(&plan->memory, planned_bytes(plan));
 }
 
+static int within_limit(const fv_memplan *plan, size_t bytes) {
+    const size_t others = fv_alloc_bytes();
+    return !plan->limit || others + bytes <= plan->limit;
+}
+
+/* A plan takes more than what lived at once while it was recorded, for there are gaps. */
+static void judge(fv_memplan *plan, record *r) {
+    r->accepted = within_limit(plan, r->block_bytes);
+    plan->refused = !r->accepted;
+    r->solved = r->accepted;
+    if (plan->refused) r->block_bytes = 0;
+}
+
 void fv_memplan_begin(fv_memplan *plan, uint64_t key) {
     finish_recording(plan);
     record *r = find_record(plan, key);
@@ -135,8 +150,9 @@ void fv_memplan_begin(fv_memplan *plan, uint64_t key) {
     plan->current = r;
     plan->count = plan->replayed = 0;
     plan->history = 0;
-    plan->fell_back = plan->stale = 0;
-    plan->end = 0;
+    plan->fell_back = plan->stale = plan->refused = 0;
+    plan->end = plan->live = 0;
+    if (r->solved && !r->accepted) judge(plan, r);
     plan->replaying = r->solved && fv_region_reach(&plan->memory, r->block_bytes) == FV_OK;
     if (!plan->replaying) {
         r->count = 0;
@@ -152,7 +168,7 @@ static void fall_back(fv_memplan *plan) {
     plan->fell_back = 1;
     plan->current->count = plan->count;
     plan->current->solved = 0;
-    plan->end = plan->current->block_bytes;
+    plan->end = plan->live = plan->current->block_bytes;
 }
 
 static int append(record *r, size_t bytes, size_t offset, uint64_t history) {
@@ -167,6 +183,14 @@ static int append(record *r, size_t bytes, size_t offset, uint64_t history) {
         (entry){.bytes = bytes, .offset = offset, .death = r->count, .history = history};
     r->count++;
     return 1;
+}
+
+void fv_memplan_set_limit(fv_memplan *plan, size_t bytes) { plan->limit = bytes; }
+
+static void fail_over_limit(const fv_memplan *plan) {
+    const size_t others = fv_alloc_bytes();
+    FV_FAIL(FV_ERR_NOMEM, "activations need more than the %zu MB left to them",
+            plan->limit > others ? (plan->limit - others) >> 20 : 0);
 }
 
 void *fv_memplan_alloc(fv_memplan *plan, size_t bytes, int32_t *id) {
@@ -185,10 +209,15 @@ void *fv_memplan_alloc(fv_memplan *plan, size_t bytes, int32_t *id) {
         fall_back(plan);
     }
     const size_t offset = plan->end;
+    if (plan->refused || !within_limit(plan, plan->live + bytes)) {
+        fail_over_limit(plan);
+        return NULL;
+    }
     if (bytes > SIZE_MAX - offset || fv_region_reach(&plan->memory, offset + bytes) != FV_OK ||
         !append(r, bytes, offset, plan->history))
         return NULL;
     plan->end += bytes;
+    plan->live += bytes;
     plan->count++;
     return plan->memory.base + offset;
 }
@@ -218,8 +247,9 @@ void fv_memplan_keep(fv_memplan *plan, int32_t id) {
 void fv_memplan_release(fv_memplan *plan, int32_t id) {
     if (id < plan->replayed) return; /* -1, or with a planned place */
     entry *e = &plan->current->entries[id];
-    if (e->death == FOREVER) return;
+    if (e->death == FOREVER || e->released) return;
     e->released = 1;
+    plan->live -= e->bytes;
     fv_region_discard(&plan->memory, e->offset, e->bytes);
 }
 

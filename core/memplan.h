@@ -22,6 +22,11 @@ void fv_memplan_destroy(fv_memplan *plan);
  * are kept.  All buffers of the previous step become invalid. */
 void fv_memplan_begin(fv_memplan *plan, uint64_t key);
 
+/* A buffer that takes the living ones of a step that is recorded, and all that fv_alloc holds, over so many
+ * bytes counts as memory that has run out; so does a plan when it is to be followed for the first time.
+ * 0: no limit. */
+void fv_memplan_set_limit(fv_memplan *plan, size_t bytes);
+
 /* A buffer, FV_ALIGN aligned, contents undefined; NULL when memory runs out.  *id names it. */
 void *fv_memplan_alloc(fv_memplan *plan, size_t bytes, int32_t *id);
 

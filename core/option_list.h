@@ -135,6 +135,10 @@
     INT(threads, 0, 0, 256, RUN | INFO | SYNTH, "compute threads (0 = all allowed cores)")           \
     INT(workers, -1, -1, 256, TRAIN | EVAL | FEATURES | FAITHFUL | ANALYZE | BENCH | EXPORT,         \
         "loader threads (-1 = automatic)")                                                           \
+    BOOL(grad_checkpointing, false, TRAIN | BENCH,                                                   \
+         "compute the activations of blocks again in the backward pass: less memory, more time")     \
+    STRING(mem_limit, "", NULL, TRAIN | BENCH,                                                       \
+           "most memory of the process, e.g. 8G: as many blocks as needed are computed again")       \
     STRING(precision, "auto", "auto f32 bf16", RUN, "arithmetic (auto: the command's best)")         \
     STRING(out, "", NULL,                                                                            \
            INPUT | FEATURES | EXPLAIN | FAITHFUL | ANALYZE | ABLATE | SYNTH | REPORT | CONVERT,       \

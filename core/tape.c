@@ -33,6 +33,7 @@ void fv_tape_destroy(fv_tape *tape) {
     fv_memplan_destroy(tape->plan);
     fv_free(tape->vars);
     fv_free(tape->taps);
+    fv_free(tape->parts);
     fv_free(tape->watches);
     fv_free(tape);
 }
@@ -41,7 +42,8 @@ void fv_tape_destroy(fv_tape *tape) {
 static uint64_t plan_key(const fv_tape *tape) {
     uint64_t key = (uint64_t)tape->step.mode * 31u + (uint64_t)tape->step.bf16 * 7u +
                    (uint64_t)tape->step.samples * 1009u + tape->step.purpose * 13u +
-                   (uint64_t)tape->step.check_finite * 3u + (uint64_t)tape->step.running_stats * 5u;
+                   (uint64_t)tape->step.check_finite * 3u +
+                   (uint64_t)tape->step.running_stats * 5u + (uint64_t)tape->step.recompute * 17u;
     for (int64_t i = 0; i < tape->n_watches; i++)
         key = key * 1000003u + fv_rng_name(tape->watches[i].pattern) + tape->watches[i].what;
     return key;
@@ -60,6 +62,7 @@ void fv_tape_begin(fv_tape *tape, const fv_step *step) {
     tape->next_layer = 0;
     tape->scope = "";
     tape->n_vars = tape->n_taps = 0;
+    tape->n_parts = tape->parts_seen = 0;
     tape->first_note = tape->last_note = NULL;
     tape->n_scratch = 0;
     fv_arena_rewind(&tape->nodes, (fv_arena_mark){0});
@@ -216,6 +219,15 @@ static void use_all(fv_tape *tape, const fv_var *y) {
     for (int i = 0; i < y->n_saved; i++) fv_memplan_use(tape->plan, y->saved_buffer[i]);
 }
 
+fv_status fv_tape_run(fv_tape *tape, fv_var *y) {
+    fv_tape_tell(tape, y, false, false);
+    const fv_status status = y->op->alias ? FV_OK : y->op->forward(y);
+    fv_tape_tell(tape, y, false, true);
+    use_all(tape, y);
+    const fv_status ended = fv_tape_end_op(tape);
+    return status != FV_OK ? status : ended;
+}
+
 static fv_status compute(fv_tape *tape, fv_var *y) {
     int64_t numel;
 
@@ -224,12 +236,7 @@ static fv_status compute(fv_tape *tape, fv_var *y) {
     if (tape->step.dry) return FV_OK;
     fv_memplan_event(tape->plan, (uint64_t)(uintptr_t)y->op);
     FV_TRY(allocate(tape, y));
-    fv_tape_tell(tape, y, false, false);
-    fv_status status = y->op->alias ? FV_OK : y->op->forward(y);
-    fv_tape_tell(tape, y, false, true);
-    use_all(tape, y);
-    const fv_status ended = fv_tape_end_op(tape);
-    if (status == FV_OK) status = ended;
+    const fv_status status = fv_tape_run(tape, y);
     if (status == FV_OK && tape->step.check_finite && (y->dtype == FV_F32 || y->dtype == FV_BF16))
         return fv_check_finite(y, "output", y->data, y->dtype, numel);
     return status;
@@ -370,11 +377,15 @@ void fv_tape_observe(fv_tape *tape, fv_op_observer *observer, void *user) {
 }
 
 fv_var *fv_keep(fv_var *x) {
-    if (x->tape->status == FV_OK) fv_memplan_keep(x->tape->plan, x->buffer);
+    if (x->tape->status != FV_OK) return x;
+    x->kept = true;
+    fv_memplan_keep(x->tape->plan, x->buffer);
     return x;
 }
 
 size_t fv_tape_bytes(const fv_tape *tape) { return fv_memplan_bytes(tape->plan); }
+
+void fv_tape_set_limit(fv_tape *tape, size_t bytes) { fv_memplan_set_limit(tape->plan, bytes); }
 
 /* ---- the record ---- */
 

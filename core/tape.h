@@ -51,6 +51,7 @@ typedef struct fv_step {
     int64_t samples;              /* of this pass; a hint that tells memory plans apart */
     uint64_t purpose;             /* what will be done with the step: another such hint */
     int64_t chunk_samples;        /* power of two; 0 = the whole pass is one chunk */
+    int64_t recompute;            /* FV_TRAIN: parts, from the first on, that are computed again */
     const fv_param_slab *partial; /* [fv_tree_levels(chunks)] partial sums between the passes of one
                                      batch; NULL when the pass is the whole batch */
 } fv_step;
@@ -67,6 +68,8 @@ typedef struct fv_var {
     int n_saved;
     fv_param *param;   /* parameter leaves */
     bool needs_grad;   /* an input or ancestor wants a gradient */
+    bool kept;         /* fv_keep */
+    bool wanted;       /* by the backward pass, of a part that is computed again */
     const char *scope; /* path of the layer that applied the op, "" at top level */
     /* the rest is the tape's business */
     int32_t id, n_readers, buffer, saved_buffer[FV_MAX_SAVED], grad_buffer, signal_buffer;
@@ -129,6 +132,15 @@ fv_var *fv_tape_find(const fv_tape *tape, const char *name);
 /* Keeps the value of x readable until the next step.  Returns x. */
 fv_var *fv_keep(fv_var *x);
 
+/* ---- recomputation: less memory for more time, and the same bits ---- */
+/* Layers mark their parts (blocks): what is recorded from begin on, up to the part's result y, which is
+ * returned.  Nothing else of a part may be read behind it, and parts do not overlap.  In FV_TRAIN the
+ * first fv_step.recompute parts forget their activations and compute them again, with the same random
+ * keys, when the backward pass needs them. */
+int64_t fv_recompute_begin(const fv_tape *tape);
+fv_var *fv_recompute_end(fv_var *y, int64_t begin);
+int64_t fv_tape_parts(const fv_tape *tape); /* marked so far in this FV_TRAIN step, dry ones too */
+
 /* ---- notes: what layers tell about the ops they apply, for those who read the record ---- */
 typedef struct fv_note {
     const char *scope; /* the tape's when it was made */
@@ -171,6 +183,9 @@ int fv_tape_scratch_mark(const fv_tape *tape);
 void fv_tape_scratch_release(fv_tape *tape, int mark);
 
 size_t fv_tape_bytes(const fv_tape *tape); /* that its buffers take */
+/* Steps whose buffers, with all that fv_alloc holds, would take more bytes fail with FV_ERR_NOMEM; 0: no
+ * limit. */
+void fv_tape_set_limit(fv_tape *tape, size_t bytes);
 
 /* ---- the record ---- */
 int64_t fv_tape_count(const fv_tape *tape); /* variables, leaves included */

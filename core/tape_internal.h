@@ -16,6 +16,11 @@ typedef struct fv_watch {
     uint32_t what;
 } fv_watch;
 
+/* Variables of a part that is computed again. */
+typedef struct fv_part {
+    int32_t first, last; /* last: its result */
+} fv_part;
+
 /* What a buffer of the model is to hold after the update (fv_tape_propose). */
 typedef struct fv_proposal {
     fv_param *buffer;
@@ -45,6 +50,8 @@ struct fv_tape {
     void *edit_user;
     fv_op_observer *observer;
     void *observer_user;
+    fv_part *parts; /* in order */
+    int64_t n_parts, parts_capacity, parts_seen;
     fv_note *first_note, *last_note; /* in nodes */
     int32_t scratch[8];              /* buffers of the op that runs now */
     int n_scratch;
@@ -68,6 +75,12 @@ void *fv_tape_buffer(fv_tape *tape, size_t bytes, int32_t *id);
 /* The op has returned and its buffers are marked as used: gives up the fv_tape_scratch buffers.
  * FV_ERR_INTERNAL when a buffer was read that the memory plan had given away. */
 fv_status fv_tape_end_op(fv_tape *tape);
+
+/* Runs the forward pass of y's op, whose buffers are there. */
+fv_status fv_tape_run(fv_tape *tape, fv_var *y);
+
+/* Computes again what the backward pass is going to read of a part. */
+fv_status fv_tape_recompute(fv_tape *tape, const fv_part *part);
 
 /* Forgets proposals unless this step is a later pass of the update they belong to. */
 void fv_tape_open_update(fv_tape *tape);

@@ -49,6 +49,7 @@ static fv_var *add_branch(const fv_biformer_block *m, fv_var *x, fv_var *branch,
 
 fv_var *fv_biformer_block_forward(const fv_biformer_block *m, fv_var *x) {
     fv_tape *tape = x->tape;
+    const int64_t begin = fv_recompute_begin(tape);
     const char *outer = fv_tape_scope(tape, m->path);
 
     if (m->has_pos) x = fv_add(x, fv_conv_layer_forward(&m->pos_embed, x));
@@ -58,5 +59,5 @@ fv_var *fv_biformer_block_forward(const fv_biformer_block *m, fv_var *x) {
     y = fv_mlp_forward(&m->mlp, fv_norm_layer_forward(&m->norm2, x));
     x = fv_tap(add_branch(m, x, y, m->gamma2), m->path); /* [B,H,W,C] */
     fv_tape_scope(tape, outer);
-    return x;
+    return fv_recompute_end(x, begin);
 }

@@ -15,6 +15,7 @@ fv_status fv_block_init(fv_block *m, fv_scope scope, const fv_block_config *cfg)
 
 fv_var *fv_block_forward(const fv_block *m, fv_var *x) {
     fv_tape *tape = x->tape;
+    const int64_t begin = fv_recompute_begin(tape);
     const char *outer = fv_tape_scope(tape, m->path);
 
     fv_var *update = fv_mixer_layer_forward(&m->attn, fv_norm_layer_forward(&m->norm1, x));
@@ -22,5 +23,5 @@ fv_var *fv_block_forward(const fv_block *m, fv_var *x) {
     update = fv_mlp_forward(&m->mlp, fv_norm_layer_forward(&m->norm2, x));
     x = fv_tap(fv_residual(x, update, m->drop_path), m->path); /* [B,N,C] */
     fv_tape_scope(tape, outer);
-    return x;
+    return fv_recompute_end(x, begin);
 }

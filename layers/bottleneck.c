@@ -117,6 +117,7 @@ static fv_var *shortcut(const fv_bottleneck *m, fv_var *x) {
 
 fv_var *fv_bottleneck_forward(const fv_bottleneck *m, fv_var *x) {
     fv_tape *tape = x->tape;
+    const int64_t begin = fv_recompute_begin(tape);
     const char *outer = fv_tape_scope(tape, m->path);
 
     fv_var *y = fv_conv_bn_forward(&m->reduce, x);    /* [B,H,W,M] */
@@ -125,5 +126,5 @@ fv_var *fv_bottleneck_forward(const fv_bottleneck *m, fv_var *x) {
     y = fv_residual(shortcut(m, x), y, m->drop_path); /* [B,H/s,W/s,O] */
     y = fv_activation(y, m->act, fv_product_dtype(tape));
     fv_tape_scope(tape, outer);
-    return fv_tap(y, m->path);
+    return fv_recompute_end(fv_tap(y, m->path), begin);
 }

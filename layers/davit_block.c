@@ -20,6 +20,7 @@ fv_status fv_davit_block_init(fv_davit_block *m, fv_scope scope, const fv_block_
 
 fv_var *fv_davit_block_forward(const fv_davit_block *m, fv_var *x) {
     fv_tape *tape = x->tape;
+    const int64_t begin = fv_recompute_begin(tape);
     const char *outer = fv_tape_scope(tape, m->path);
 
     x = fv_conv_pos_forward(&m->cpe1, x);                                   /* [B,H,W,C] */
@@ -31,5 +32,5 @@ fv_var *fv_davit_block_forward(const fv_davit_block *m, fv_var *x) {
     update = fv_mlp_forward(&m->mlp, fv_norm_layer_forward(&m->norm2, x)); /* [B,H,W,C] */
     x = fv_tap(fv_residual(x, update, m->drop_path), m->path);
     fv_tape_scope(tape, outer);
-    return x;
+    return fv_recompute_end(x, begin);
 }

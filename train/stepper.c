@@ -16,6 +16,7 @@ struct fv_stepper {
     float *losses;                         /* [effective_batch] */
     float *dy;                             /* [effective_batch], each 1 / effective_batch */
     int64_t chunk, pass_samples;
+    int64_t blocks, recompute; /* of them, the first ones */
 };
 
 static int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
@@ -52,6 +53,36 @@ static int64_t chunk_samples(const fv_stepper_config *config) {
     return chunk;
 }
 
+/* A step without arithmetic tells how many blocks there are. */
+static fv_status plan_memory(fv_stepper *s) {
+    const fv_model_input *in = &s->config.model->input;
+    const fv_tensor x = {NULL, FV_F32,
+                         fv_shape_of(4, s->pass_samples, in->height, in->width, (int64_t)3)};
+
+    fv_tape_begin(s->tape, &(fv_step){.mode = FV_TRAIN, .dry = true});
+    fv_model_forward(s->config.model, fv_input(s->tape, &x, false));
+    FV_TRY(fv_tape_status(s->tape));
+    s->blocks = fv_tape_parts(s->tape);
+    s->recompute = s->config.grad_checkpointing ? s->blocks : 0;
+    const size_t limit = s->config.mem_limit;
+    if (limit)
+        fv_tape_set_limit(s->tape, limit > FV_STEPPER_RESERVE ? limit - FV_STEPPER_RESERVE : 1);
+    return FV_OK;
+}
+
+/* Half of the blocks that are left; false when there are none. */
+static bool recompute_more(fv_stepper *s) {
+    const int64_t left = s->blocks - s->recompute;
+
+    s->recompute += (left + 1) / 2;
+    return left > 0;
+}
+
+int64_t fv_stepper_recomputed(const fv_stepper *s, int64_t *all) {
+    *all = s->blocks;
+    return s->recompute;
+}
+
 fv_status fv_stepper_create(const fv_stepper_config *config, fv_stepper **out) {
     *out = NULL;
     if (config->effective_batch < 1 || config->batch_size < 1)
@@ -62,7 +93,8 @@ fv_status fv_stepper_create(const fv_stepper_config *config, fv_stepper **out) {
     s->chunk = chunk_samples(config);
     s->pass_samples = round_up(config->batch_size, s->chunk);
     if (s->pass_samples > config->effective_batch) s->pass_samples = config->effective_batch;
-    const fv_status status = allocate(s);
+    fv_status status = allocate(s);
+    if (status == FV_OK) status = plan_memory(s);
     if (status != FV_OK) {
         fv_stepper_destroy(s);
         return status;
@@ -96,6 +128,7 @@ static void begin(fv_stepper *s, const fv_stepper_pass *pass) {
                           .total_samples = s->config.effective_batch,
                           .samples = pass->n,
                           .chunk_samples = s->chunk,
+                          .recompute = s->recompute,
                           .partial =
                               s->pass_samples < s->config.effective_batch ? s->partial : NULL};
     fv_tape_begin(s->tape, &step);
@@ -113,13 +146,11 @@ static fv_var *loss_of(const fv_stepper *s, const fv_stepper_pass *pass, fv_var 
     return s->config.bce ? fv_bce(logits, t) : fv_soft_cross_entropy(logits, t);
 }
 
-fv_status fv_stepper_run(fv_stepper *s, const fv_stepper_pass *pass) {
+static fv_status run(fv_stepper *s, const fv_stepper_pass *pass) {
     const fv_model_input *in = &s->config.model->input;
     const fv_tensor x = {pass->pixels, FV_F32,
                          fv_shape_of(4, pass->n, in->height, in->width, (int64_t)3)};
 
-    if (s->config.bce && !pass->targets)
-        return FV_FAIL(FV_ERR_INTERNAL, "binary cross entropy needs targets");
     begin(s, pass);
     fv_var *logits = fv_model_forward(s->config.model, fv_input(s->tape, &x, false));
     fv_var *loss = fv_keep(loss_of(s, pass, logits));
@@ -129,6 +160,20 @@ fv_status fv_stepper_run(fv_stepper *s, const fv_stepper_pass *pass) {
     if (!fv_kernel()->all_finite(pass->n, losses))
         return FV_FAIL(FV_ERR_NONFINITE, "the loss is not finite");
     return fv_tape_backward(s->tape, loss, s->dy + pass->first);
+}
+
+fv_status fv_stepper_run(fv_stepper *s, const fv_stepper_pass *pass) {
+    fv_status status;
+
+    if (s->config.bce && !pass->targets)
+        return FV_FAIL(FV_ERR_INTERNAL, "binary cross entropy needs targets");
+    do status = run(s, pass);
+    while (status == FV_ERR_NOMEM && s->config.mem_limit && pass->first == 0 && recompute_more(s));
+    if (status == FV_ERR_NOMEM && s->config.mem_limit)
+        fv_error_context(status,
+                         "a pass of %lld images does not fit into %zu MB, all blocks recomputed",
+                         (long long)pass->n, s->config.mem_limit >> 20);
+    return status;
 }
 
 static fv_status bad_gradient(const fv_params *params) {

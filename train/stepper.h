@@ -12,6 +12,10 @@
 #include "train/ema.h"
 #include "train/optimizer.h"
 
+/* Of a limit, set aside for what neither fv_alloc nor the tape holds: code, libraries, primitives, decoders,
+ * stacks. */
+#define FV_STEPPER_RESERVE ((size_t)96 << 20)
+
 typedef struct fv_stepper_config {
     fv_model *model;         /* with gradients; not owned */
     fv_optimizer *optimizer; /* of the model's parameters; not owned */
@@ -23,6 +27,11 @@ typedef struct fv_stepper_config {
     float smoothing;  /* of the labels */
     bool bce;         /* passes have targets, and their loss is binary cross entropy */
     double clip_grad; /* largest gradient norm; 0 = no clipping */
+    bool
+        grad_checkpointing; /* the model's blocks are computed again in the backward pass (core/tape.h) */
+    size_t
+        mem_limit; /* bytes of the whole process; 0 = no limit.  As many blocks as this takes are computed
+                         again; FV_ERR_NOMEM of a pass when all of them are not enough. */
 } fv_stepper_config;
 
 /* The batch_size to ask for when images come in batches of so many: what the threads need, or all of them
@@ -45,6 +54,9 @@ void fv_stepper_destroy(fv_stepper *stepper); /* NULL is fine */
 int64_t fv_stepper_pass_samples(const fv_stepper *stepper);
 
 fv_tape *fv_stepper_tape(const fv_stepper *stepper); /* what it records on, to be observed */
+
+/* Blocks that passes compute again, known after the first one, of *all. */
+int64_t fv_stepper_recomputed(const fv_stepper *stepper, int64_t *all);
 
 /* Memory of activations and their gradients: after two updates that of one pass. */
 size_t fv_stepper_bytes(const fv_stepper *stepper);

@@ -6,6 +6,7 @@
 #include "core/parallel.h"
 #include "models/freeze.h"
 #include "train/layer_decay.h"
+#include "train/mem_limit.h"
 #include "train/train_input.h"
 #include "train/trainer_internal.h"
 
@@ -38,7 +39,9 @@ static fv_status check_settings(const fv_trainer *t) {
     const fv_settings *s = t->settings;
     const fv_model_config config = fv_model_config_of(s);
     fv_model *model = NULL;
+    size_t limit;
 
+    FV_TRY(fv_mem_limit_parse(s->mem_limit, &limit));
     if (!s->model[0]) return FV_FAIL(FV_ERR_CONFIG, "train needs --model (see 'fovea models')");
     if (!s->data_dir[0])
         return FV_FAIL(FV_ERR_CONFIG, "train needs --data-dir, the folder of the data set");
@@ -76,8 +79,10 @@ static fv_status set_layer_decay(fv_trainer *t) {
 static fv_status build_optimizer(fv_trainer *t) {
     const fv_settings *s = t->settings;
     fv_optimizer_config config;
+    size_t mem_limit;
     int64_t batch_size = fv_stepper_batch_size(t->model, s->batch_size);
 
+    FV_TRY(fv_mem_limit_parse(s->mem_limit, &mem_limit));
     FV_TRY(fv_trainer_plan_mixing(t, &batch_size));
     FV_TRY(set_layer_decay(t));
     fv_optimizer_config_init(&config);
@@ -103,7 +108,9 @@ static fv_status build_optimizer(fv_trainer *t) {
                                                   .bf16 = t->bf16,
                                                   .smoothing = (float)s->smoothing,
                                                   .bce = s->bce_loss,
-                                                  .clip_grad = s->clip_grad},
+                                                  .clip_grad = s->clip_grad,
+                                                  .grad_checkpointing = s->grad_checkpointing,
+                                                  .mem_limit = mem_limit},
                              &t->stepper);
 }
 
@@ -132,6 +139,7 @@ static fv_status build_loaders(fv_trainer *t) {
     return fv_evaluator_create(&(fv_evaluator_config){.model = t->model,
                                                       .dataset = t->val,
                                                       .preprocess = &t->preprocess,
+                                                      .tape = fv_stepper_tape(t->stepper),
                                                       .batch_size = batch,
                                                       .workers = t->workers,
                                                       .max_bad = s->max_bad},
@@ -237,7 +245,7 @@ fv_status fv_trainer_create(const fv_settings *settings, const fv_report *report
 void fv_trainer_destroy(fv_trainer *t) {
     if (!t) return;
     fv_run_log_close(&t->log);
-    fv_evaluator_destroy(t->evaluator);
+    fv_evaluator_destroy(t->evaluator); /* records on the stepper's tape */
     fv_loader_destroy(t->loader);
     fv_stepper_destroy(t->stepper);
     fv_ema_destroy(t->ema);

@@ -55,6 +55,7 @@ struct fv_trainer {
     /* Wall time of this process. */
     double epoch_start, epoch_wait, interval_start, interval_wait;
     int64_t epoch_images; /* trained in this epoch by this process */
+    int64_t recomputed;   /* blocks, as announced */
     int64_t interval_images;
 };
 

@@ -62,6 +62,17 @@ static int64_t schedule_time(const fv_trainer *t) {
     return t->settings->sched_on_updates ? t->state.step : t->state.epoch;
 }
 
+/* --mem-limit decides in the first passes. */
+static void announce_recomputed(fv_trainer *t) {
+    int64_t all;
+    const int64_t n = fv_stepper_recomputed(t->stepper, &all);
+
+    if (!t->settings->mem_limit[0] || n == t->recomputed) return;
+    t->recomputed = n;
+    fv_report_info(t->report, "memory  %lld of %lld blocks are computed again to stay within %s",
+                   (long long)n, (long long)all, t->settings->mem_limit);
+}
+
 static fv_status update(fv_trainer *t, fv_stepper_result *result) {
     fv_run_state *s = &t->state;
 
@@ -285,6 +296,7 @@ static fv_status run_epoch(fv_trainer *t) {
         fv_stepper_result result;
         if (fv_report_stop(t->report)) return interrupt(t);
         FV_TRY(update(t, &result));
+        announce_recomputed(t);
         const bool end = s->epoch_update == t->updates_per_epoch;
         const bool due = end || s->epoch_update % settings->log_interval == 0;
         report_update(t, &result, due || s->step == t->stop_step);

@@ -146,7 +146,9 @@ static const char *const free_settings[] = {"out",
                                             "precision",
                                             "initial_checkpoint",
                                             "class_map",
-                                            "subset"};
+                                            "subset",
+                                            "grad_checkpointing",
+                                            "mem_limit"};
 
 static bool is_free(const char *key) {
     for (size_t i = 0; i < sizeof free_settings / sizeof *free_settings; i++)

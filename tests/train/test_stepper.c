@@ -36,14 +36,14 @@ static void make_data(void) {
 TestSuite(train_stepper, .init = make_data);
 
 /* 257 tokens: eight samples to a chunk. */
-static void rig_create(rig *r, int64_t batch_size, bool bf16) {
+static void rig_create_with(rig *r, const fv_stepper_config *asked) {
     *r = (rig){0};
     fv_value *kwargs = fv_value_new(&r->arena, FV_VALUE_MAP);
     fv_value_set(&r->arena, kwargs, "patch_size", fv_value_int(&r->arena, 2));
     fv_value_set(&r->arena, kwargs, "embed_dim", fv_value_int(&r->arena, 16));
     fv_value_set(&r->arena, kwargs, "num_heads", fv_value_int(&r->arena, 2));
     const fv_model_config config = {
-        .name = "mini_vit", .kwargs = kwargs, .drop_path = 0.3, .bf16 = bf16};
+        .name = "mini_vit", .kwargs = kwargs, .drop_path = 0.3, .bf16 = asked->bf16};
     fv_optimizer_config optimizer;
 
     cr_assert_eq(fv_model_create(&config, true, &r->model), FV_OK, "%s", fv_error_message());
@@ -51,16 +51,18 @@ static void rig_create(rig *r, int64_t batch_size, bool bf16) {
     fv_optimizer_config_init(&optimizer);
     cr_assert_eq(fv_optimizer_create(&optimizer, &r->model->params, &r->optimizer), FV_OK);
     cr_assert_eq(fv_model_chunk_samples(r->model), 8);
-    cr_assert_eq(fv_stepper_create(&(fv_stepper_config){.model = r->model,
-                                                        .optimizer = r->optimizer,
-                                                        .effective_batch = EFFECTIVE,
-                                                        .batch_size = batch_size,
-                                                        .seed = 5,
-                                                        .bf16 = bf16,
-                                                        .smoothing = 0.1f,
-                                                        .clip_grad = 1.0},
-                                   &r->stepper),
-                 FV_OK, "%s", fv_error_message());
+    fv_stepper_config stepper = *asked;
+    stepper.model = r->model;
+    stepper.optimizer = r->optimizer;
+    stepper.effective_batch = EFFECTIVE;
+    stepper.seed = 5;
+    stepper.smoothing = 0.1f;
+    stepper.clip_grad = 1.0;
+    cr_assert_eq(fv_stepper_create(&stepper, &r->stepper), FV_OK, "%s", fv_error_message());
+}
+
+static void rig_create(rig *r, int64_t batch_size, bool bf16) {
+    rig_create_with(r, &(fv_stepper_config){.batch_size = batch_size, .bf16 = bf16});
 }
 
 static void rig_destroy(rig *r) {
@@ -154,6 +156,75 @@ Test(train_stepper, allocates_nothing_after_warm_up) {
         cr_assert_eq(fv_backend()->plans_created(), plans);
         rig_destroy(&r);
     }
+}
+
+static size_t value_bytes;
+
+/* Values after three updates; *bytes of the tape then. */
+static float *trained_values(const fv_stepper_config *asked, size_t *bytes, int64_t *recomputed) {
+    fv_stepper_result result;
+    int64_t blocks;
+    rig r;
+
+    rig_create_with(&r, asked);
+    const size_t n = value_bytes = (size_t)r.model->params.slab_numel * sizeof(float);
+    for (uint32_t i = 0; i < 3; i++) update(&r, i, &result);
+    *bytes = fv_stepper_bytes(r.stepper);
+    *recomputed = fv_stepper_recomputed(r.stepper, &blocks);
+    cr_assert_eq(blocks, 2);
+    float *copy = fv_alloc(n, 1);
+    memcpy(copy, r.model->params.value.base, n);
+    if (asked->mem_limit)
+        cr_assert_leq(FV_STEPPER_RESERVE + fv_alloc_bytes() - n + *bytes, asked->mem_limit);
+    rig_destroy(&r);
+    return copy;
+}
+
+/* What a rig holds beside the tape. */
+static size_t held_bytes(void) {
+    rig r;
+
+    rig_create(&r, EFFECTIVE, false);
+    fv_stepper_result result;
+    for (uint32_t i = 0; i < 3; i++) update(&r, i, &result);
+    const size_t bytes = fv_alloc_bytes();
+    rig_destroy(&r);
+    return bytes;
+}
+
+Test(train_stepper, computes_blocks_again_to_stay_within_a_limit) {
+    fv_stepper_config asked = {.batch_size = EFFECTIVE};
+    const size_t held = held_bytes();
+    size_t plain, checkpointed, limited;
+    int64_t recomputed;
+
+    float *want = trained_values(&asked, &plain, &recomputed);
+    cr_assert_eq(recomputed, 0);
+    asked.grad_checkpointing = true;
+    float *got = trained_values(&asked, &checkpointed, &recomputed);
+    cr_assert_eq(recomputed, 2);
+    cr_assert_lt(checkpointed, plain);
+    cr_assert_arr_eq(got, want, value_bytes);
+    fv_free(got);
+
+    asked.grad_checkpointing = false;
+    asked.mem_limit = FV_STEPPER_RESERVE + held + plain - 1;
+    got = trained_values(&asked, &limited, &recomputed);
+    cr_assert_gt(recomputed, 0);
+    cr_assert_lt(limited, plain);
+    cr_assert_arr_eq(got, want, value_bytes);
+    fv_free(got);
+    fv_free(want);
+}
+
+Test(train_stepper, a_limit_that_cannot_be_kept_is_an_error) {
+    rig r;
+
+    rig_create_with(&r, &(fv_stepper_config){.batch_size = EFFECTIVE,
+                                             .mem_limit = FV_STEPPER_RESERVE + fv_alloc_bytes()});
+    cr_assert_eq(passes(&r, 0, false), FV_ERR_NOMEM);
+    cr_assert(strstr(fv_error_message(), "all blocks recomputed"), "%s", fv_error_message());
+    rig_destroy(&r);
 }
 
 Test(train_stepper, names_what_is_not_finite_and_changes_nothing) {

@@ -2,6 +2,7 @@
 
 #include "core/alloc.h"
 #include "train/bench/bench_common.h"
+#include "train/mem_limit.h"
 
 /* Any rate will do: small, so that hundreds of steps on one batch stay finite. */
 #define LEARNING_RATE 1e-4
@@ -18,7 +19,9 @@ static fv_status make_batch(fv_bench_step *b) {
 fv_status fv_bench_step_create(fv_bench_step *b, int64_t pass) {
     const fv_settings *s = b->settings;
     bool emulated;
+    size_t mem_limit;
 
+    FV_TRY(fv_mem_limit_parse(s->mem_limit, &mem_limit));
     FV_TRY(fv_precision_resolve(s->precision, &b->bf16, &emulated));
     if (emulated) fv_report_warning(b->report, "bf16 is emulated on this CPU");
     FV_TRY(fv_bench_model(s, true, b->bf16, &b->model));
@@ -38,7 +41,9 @@ fv_status fv_bench_step_create(fv_bench_step *b, int64_t pass) {
                                  pass ? pass : fv_stepper_batch_size(b->model, s->batch_size),
                              .seed = (uint64_t)s->seed,
                              .bf16 = b->bf16,
-                             .smoothing = 0.1f},
+                             .smoothing = 0.1f,
+                             .grad_checkpointing = s->grad_checkpointing,
+                             .mem_limit = mem_limit},
         &b->stepper));
     return fv_gemm_peak_create(b->bf16, &b->peak);
 }

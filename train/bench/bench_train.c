@@ -15,6 +15,10 @@ static fv_status run(fv_bench_step *b, fv_arena *arena, fv_value *out) {
                                            .images = b->effective_batch,
                                            .forwards = 3.0},
                          arena, out));
+    int64_t blocks;
+    const int64_t recomputed = fv_stepper_recomputed(b->stepper, &blocks);
+    fv_value_set(arena, out, "blocks", fv_value_int(arena, blocks));
+    fv_value_set(arena, out, "recomputed_blocks", fv_value_int(arena, recomputed));
     fv_value_set(arena, out, "loss", fv_value_real(arena, b->result.loss));
     return FV_OK;
 }
