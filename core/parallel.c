@@ -12,7 +12,8 @@
 /* Grows in steps, so that a slowly rising need does not reallocate at every call. */
 #define SCRATCH_STEP ((size_t)64 * 1024)
 
-static atomic_int budget; /* 0 = not chosen yet */
+static atomic_int budget;  /* 0 = not chosen yet */
+static atomic_int assumed; /* 0 = nothing */
 static _Thread_local bool in_task;
 
 int fv_threads_available(void) {
@@ -34,6 +35,13 @@ int fv_threads(void) {
     fv_threads_set(0);
     return atomic_load(&budget);
 }
+
+int fv_parallel_width(void) {
+    const int n = atomic_load_explicit(&assumed, memory_order_relaxed);
+    return n > 0 ? n : fv_threads();
+}
+
+void fv_parallel_assume(int n) { atomic_store(&assumed, n); }
 
 int fv_thread_index(void) { return in_task ? omp_get_thread_num() : 0; }
 

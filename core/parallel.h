@@ -19,6 +19,11 @@ int fv_threads_available(void);
 void fv_threads_set(int n);
 int fv_threads(void);
 
+/* Threads that regions are cut for where the cut moves no bit: fv_threads(), or, for calculations, the number
+ * that was assumed last (0: none). */
+int fv_parallel_width(void);
+void fv_parallel_assume(int n);
+
 /* 0 .. fv_threads()-1 inside a task, 0 outside. */
 int fv_thread_index(void);
 

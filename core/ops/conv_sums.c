@@ -10,7 +10,6 @@
 #define BLOCK_LEAST  32                 /* the same for a large fan-in */
 #define LARGE_FAN_IN 1152               /* 3x3 of 128 channels */
 #define SLOT_FLOATS  ((int64_t)4 << 20) /* kept for all chunks, at most */
-#define END_FLOATS   16384              /* of a task that hands slots to the tree */
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t count(int64_t n, int64_t part) { return (n + part - 1) / part; }
@@ -83,14 +82,17 @@ fv_status fv_conv_sums_begin(fv_tape *tape, const fv_conv *desc, const void *x, 
         s->block = fv_column_tile(desc->O, s->fan_in > LARGE_FAN_IN ? BLOCK_LEAST : BLOCK_MOST);
     s->n_blocks = count(desc->O, s->block);
     const int64_t slot = desc->O * (s->fan_in + 1);
-    if (s->n_chunks > 1 && s->n_chunks * slot <= SLOT_FLOATS) {
-        s->slots = fv_tape_scratch(tape, s->n_chunks * slot);
-        if (!s->slots) return FV_ERR_NOMEM;
-    }
-    s->n_tasks = s->n_blocks * (s->slots ? s->n_chunks : 1);
+    s->slots = (fv_chunk_slots){.weight = weight,
+                                .bias = bias,
+                                .n_chunks = s->n_chunks,
+                                .n_weight = desc->O * s->fan_in,
+                                .n_bias = desc->O};
+    if (s->n_chunks > 1 && s->n_chunks * slot <= SLOT_FLOATS)
+        FV_TRY(fv_chunk_slots_open(tape, &s->slots));
+    s->n_tasks = s->n_blocks * (s->slots.data ? s->n_chunks : 1);
     int64_t scratch = sum_scratch(s);
-    if (!s->slots && weight) scratch += fv_tree_scratch(weight, tile_numel(s));
-    if (!s->slots && bias) scratch += fv_tree_scratch(bias, s->block);
+    if (!s->slots.data && weight) scratch += fv_tree_scratch(weight, tile_numel(s));
+    if (!s->slots.data && bias) scratch += fv_tree_scratch(bias, s->block);
     s->scratch_bytes = (size_t)scratch * sizeof(float);
     return weight ? find_plans(s) : FV_OK;
 }
@@ -141,11 +143,10 @@ static void sum_bias(const fv_conv_sums *s, int64_t chunk, fv_span o, float *out
 /* ---- tasks ---- */
 
 static void fill_slot(const fv_conv_sums *s, int64_t chunk, fv_span o, float *scratch) {
-    const int64_t numel = s->desc.O * s->fan_in;
-    float *slot = s->slots + chunk * (numel + s->desc.O);
-
-    if (s->weight) sum_weights(s, chunk, o, slot + o.first * s->fan_in, scratch);
-    if (s->bias) sum_bias(s, chunk, o, slot + numel + o.first, scratch);
+    if (s->weight)
+        sum_weights(s, chunk, o, fv_chunk_slots_weight(&s->slots, chunk) + o.first * s->fan_in,
+                    scratch);
+    if (s->bias) sum_bias(s, chunk, o, fv_chunk_slots_bias(&s->slots, chunk) + o.first, scratch);
 }
 
 static void sum_chunks(const fv_conv_sums *s, fv_span o, float *scratch) {
@@ -176,41 +177,10 @@ void fv_conv_sums_task(const fv_conv_sums *s, int64_t task) {
     const fv_span o = block_of(s, task % s->n_blocks);
     float *scratch = fv_scratch(s->scratch_bytes);
 
-    if (s->slots)
+    if (s->slots.data)
         fill_slot(s, task / s->n_blocks, o, scratch);
     else
         sum_chunks(s, o, scratch);
 }
 
-/* ---- slots to trees ---- */
-
-static void end_task(int64_t task, void *arg) {
-    const fv_conv_sums *s = arg;
-    const int64_t numel = s->desc.O * s->fan_in,
-                  n_weight = s->weight ? count(numel, END_FLOATS) : 0;
-    const bool bias = task >= n_weight;
-    const fv_tree *tree = bias ? s->bias : s->weight;
-    const int64_t first = (bias ? task - n_weight : task) * END_FLOATS;
-    const int64_t n = least(END_FLOATS, (bias ? s->desc.O : numel) - first);
-    const float *slot = s->slots + (bias ? numel : 0) + first;
-    fv_tree_tile tile;
-
-    fv_tree_begin(&tile, tree, first, 1, n, n,
-                  fv_scratch((size_t)fv_tree_scratch(tree, n) * sizeof(float)));
-    for (int64_t chunk = 0; chunk < s->n_chunks; chunk++, slot += numel + s->desc.O) {
-        memcpy(fv_tree_next(&tile), slot, (size_t)n * sizeof(float));
-        fv_tree_push(&tile);
-    }
-    fv_tree_end(&tile);
-}
-
-fv_status fv_conv_sums_end(const fv_conv_sums *s) {
-    if (!s->slots) return FV_OK;
-    const fv_tree *tree = s->weight ? s->weight : s->bias;
-    const int64_t n_weight = s->weight ? count(s->desc.O * s->fan_in, END_FLOATS) : 0;
-    const int64_t n_bias = s->bias ? count(s->desc.O, END_FLOATS) : 0;
-
-    FV_TRY(fv_scratch_reserve((size_t)fv_tree_scratch(tree, END_FLOATS) * sizeof(float)));
-    fv_parallel(n_weight + n_bias, end_task, (void *)(uintptr_t)s);
-    return FV_OK;
-}
+fv_status fv_conv_sums_end(const fv_conv_sums *s) { return fv_chunk_slots_close(&s->slots); }

@@ -6,7 +6,7 @@
 #define FV_CORE_OPS_CONV_SWEEP_H
 
 #include "core/backend/backend.h"
-#include "core/op.h"
+#include "core/ops/chunk_slots.h"
 
 #include <stdatomic.h>
 
@@ -55,9 +55,9 @@ typedef struct fv_conv_sums {
     const void *x, *dz;
     const fv_tree *weight, *bias; /* NULL: not wanted */
     const fv_conv_plan
-        *plan[3][2]; /* a run of `images`, the rest of a chunk, of the last chunk; a full
+        *plan[3][2];      /* a run of `images`, the rest of a chunk, of the last chunk; a full
                                        block, the last one */
-    float *slots;    /* [n_chunks][O fan_in + O], NULL: each task sums up all chunks */
+    fv_chunk_slots slots; /* without data each task sums up all chunks */
     size_t scratch_bytes;
     atomic_int *failed;
 } fv_conv_sums;

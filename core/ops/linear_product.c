@@ -1,14 +1,10 @@
 #include "core/ops/linear_product.h"
 
-#include "core/ops/gemm_tiles.h"
+#include "core/ops/linear_sums.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
-#define OUT_COLUMNS    384 /* of an output tile, at most */
-#define WEIGHT_ROWS    128 /* of a weight-gradient tile, at most */
-#define WEIGHT_COLUMNS 384
-#define SUM_ROWS       64 /* rows summed before a partial sum is added up */
+#define OUT_COLUMNS 384 /* of an output tile, at most */
 
 fv_status fv_linear_shape(fv_var *y) {
     const fv_var *x = y->in[0], *w = y->in[1], *b = y->in[2];
@@ -130,144 +126,19 @@ fv_status fv_linear_product(const fv_var *y, void *out, fv_dtype out_dtype,
 
 /* ---- backward ---- */
 
-typedef struct weight_grad {
-    fv_grid grid;
-    fv_gemm_tiles tiles[2]; /* a full chunk, the last one when shorter */
-    int64_t O, I, tile_o, tile_i, n_o, n_i;
-    const void *x, *dz;
-    fv_dtype dtype;
-    const fv_tree *weight, *bias; /* NULL: not wanted */
-    atomic_int *failed;
-} weight_grad;
-
-/* out[j] = sum over the chunk's rows of dz[row, first + j]: blocks of SUM_ROWS, added in order. */
-static void column_sums(const weight_grad *g, fv_span rows, fv_span cols, float *out,
-                        float *scratch) {
-    const fv_kernels *k = fv_kernel();
-    float *block = scratch, *row = scratch + cols.count;
-
-    memset(out, 0, (size_t)cols.count * sizeof *out);
-    for (int64_t r0 = 0; r0 < rows.count; r0 += SUM_ROWS) {
-        const int64_t r1 = r0 + SUM_ROWS < rows.count ? r0 + SUM_ROWS : rows.count;
-        memset(block, 0, (size_t)cols.count * sizeof *block);
-        for (int64_t r = r0; r < r1; r++) {
-            const void *src = at(g->dz, g->dtype, (rows.first + r) * g->O + cols.first);
-            if (g->dtype == FV_BF16) k->from_bf16(cols.count, src, row);
-            k->axpy(cols.count, 1.0f, g->dtype == FV_BF16 ? row : src, block);
-        }
-        k->axpy(cols.count, 1.0f, block, out);
-    }
-}
-
-static void weight_tile(const weight_grad *g, fv_span o, fv_span i, float *scratch) {
-    fv_tree_tile tile;
-
-    fv_tree_begin(&tile, g->weight, o.first * g->I + i.first, o.count, i.count, g->I, scratch);
-    for (int64_t c = 0; c < g->grid.n_chunks; c++) {
-        const fv_span rows = fv_grid_chunk(&g->grid, c);
-        const int last = rows.count != fv_grid_chunk(&g->grid, 0).count;
-        const void *a = at(g->dz, g->dtype, rows.first * g->O + o.first);
-        const void *b = at(g->x, g->dtype, rows.first * g->I + i.first);
-        /* Tiles are packed: the plan's ldc is the width of a full tile or of the last one. */
-        if (fv_gemm_tiles_run(&g->tiles[last], o.count, i.count, a, b, NULL, fv_tree_next(&tile)) !=
-            FV_OK)
-            atomic_store(g->failed, 1);
-        fv_tree_push(&tile);
-    }
-    fv_tree_end(&tile);
-}
-
-static void bias_tile(const weight_grad *g, fv_span o, float *scratch) {
-    fv_tree_tile tile;
-    float *sums = scratch + fv_tree_scratch(g->bias, o.count);
-
-    fv_tree_begin(&tile, g->bias, o.first, 1, o.count, o.count, scratch);
-    for (int64_t c = 0; c < g->grid.n_chunks; c++) {
-        column_sums(g, fv_grid_chunk(&g->grid, c), o, fv_tree_next(&tile), sums);
-        fv_tree_push(&tile);
-    }
-    fv_tree_end(&tile);
-}
-
-static int64_t weight_scratch(const weight_grad *g) {
-    const int64_t w = g->weight ? fv_tree_scratch(g->weight, g->tile_o * g->tile_i) : 0;
-    const int64_t b = g->bias ? fv_tree_scratch(g->bias, g->tile_o) + 2 * g->tile_o : 0;
-    return w > b ? w : b;
-}
-
-/* Plans for every combination of full and last: the packed result makes ldc follow n. */
-static fv_status weight_find(weight_grad *g) {
-    const int64_t last_o = g->O - (g->n_o - 1) * g->tile_o;
-    const int64_t last_i = g->I - (g->n_i - 1) * g->tile_i;
-    const int64_t k[2] = {fv_grid_chunk(&g->grid, 0).count,
-                          fv_grid_chunk(&g->grid, g->grid.n_chunks - 1).count};
-
-    for (int c = 0; c < (k[1] != k[0] ? 2 : 1); c++) {
-        g->tiles[c] = (fv_gemm_tiles){.m = g->tile_o, .n = g->tile_i};
-        for (int i = 0; i < 2; i++)
-            for (int j = 0; j < 2; j++) {
-                fv_gemm d;
-                memset(&d, 0, sizeof d);
-                d.m = i ? last_o : g->tile_o;
-                d.n = j ? last_i : g->tile_i;
-                d.k = k[c];
-                d.lda = g->O;
-                d.ldb = g->I;
-                d.ldc = d.n;
-                d.trans_a = 1;
-                d.ab = g->dtype;
-                d.c = FV_F32;
-                FV_TRY(fv_backend()->gemm_find(&d, &g->tiles[c].plan[i][j]));
-            }
-    }
-    return FV_OK;
-}
-
 typedef struct backward_tasks {
-    weight_grad weight;
+    fv_linear_sums sums;
     tiled input;
-    int64_t n_weight, n_input;
-    size_t scratch_bytes;
+    int64_t n_input;
 } backward_tasks;
 
 static void backward_task(int64_t task, void *arg) {
     backward_tasks *t = arg;
-    weight_grad *g = &t->weight;
 
-    if (task >= t->n_weight) {
-        tiled_run(task - t->n_weight, &t->input);
-        return;
-    }
-    const fv_span o = column_span(g->O, g->tile_o, task / g->n_i);
-    const fv_span i = column_span(g->I, g->tile_i, task % g->n_i);
-    float *scratch = fv_scratch(t->scratch_bytes);
-    if (g->weight) weight_tile(g, o, i, scratch);
-    if (g->bias && i.first == 0) bias_tile(g, o, scratch);
-}
-
-static fv_status find_weight(const fv_var *y, const void *dz, fv_grad dx[], backward_tasks *t,
-                             atomic_int *failed) {
-    const fv_var *x = y->in[0];
-    weight_grad *g = &t->weight;
-
-    if (!dx[1].tree && !dx[2].tree) return FV_OK;
-    g->grid = fv_grid_of(x);
-    g->O = y->in[1]->shape.dim[0];
-    g->I = fv_shape_last(&x->shape);
-    g->tile_o = fv_column_tile(g->O, WEIGHT_ROWS);
-    g->tile_i = fv_column_tile(g->I, WEIGHT_COLUMNS);
-    g->n_o = count_tiles(g->O, g->tile_o);
-    g->n_i = count_tiles(g->I, g->tile_i);
-    g->x = x->data;
-    g->dz = dz;
-    g->dtype = x->dtype;
-    g->weight = dx[1].tree;
-    g->bias = dx[2].tree;
-    g->failed = failed;
-    t->n_weight = g->n_o * g->n_i;
-    t->scratch_bytes = (size_t)weight_scratch(g) * sizeof(float);
-    FV_TRY(fv_scratch_reserve(t->scratch_bytes));
-    return g->weight ? weight_find(g) : FV_OK;
+    if (task < t->sums.n_tasks)
+        fv_linear_sums_task(&t->sums, task);
+    else
+        tiled_run(task - t->sums.n_tasks, &t->input);
 }
 
 static fv_status find_input(const fv_var *y, const void *dz, fv_grad dx[], backward_tasks *t,
@@ -292,12 +163,13 @@ static fv_status find_input(const fv_var *y, const void *dz, fv_grad dx[], backw
 
 fv_status fv_linear_product_backward(const fv_var *y, const void *dz, fv_grad dx[]) {
     atomic_int failed = 0;
-    backward_tasks t = {.n_weight = 0};
+    backward_tasks t = {.n_input = 0};
 
     if (y->in[0]->shape.dim[0] == 0) return FV_OK;
-    FV_TRY(find_weight(y, dz, dx, &t, &failed));
+    FV_TRY(fv_linear_sums_begin(y, dz, dx, &failed, &t.sums));
     FV_TRY(find_input(y, dz, dx, &t, &failed));
-    fv_parallel(t.n_weight + t.n_input, backward_task, &t);
+    fv_parallel(t.sums.n_tasks + t.n_input, backward_task, &t);
+    FV_TRY(fv_linear_sums_end(&t.sums));
     return task_status(&failed);
 }
 

@@ -148,6 +148,7 @@ static fv_status measure(profile *p, fv_bench_step *b) {
     p->current = &p->rows[p->n_rows - 1];
     fv_tape_observe(fv_stepper_tape(b->stepper), see_op, p);
     fv_parallel_observe(see_region, p);
+    fv_parallel_assume((int)s->simulate_threads);
     fv_status status = FV_OK;
     for (int64_t i = 0; i < s->warmup + s->steps && status == FV_OK; i++) {
         if (fv_report_stop(b->report)) status = FV_FAIL(FV_ERR_INTERRUPTED, "interrupted");
@@ -159,6 +160,7 @@ static fv_status measure(profile *p, fv_bench_step *b) {
         p->on = false; /* the peak is nobody's time */
         if (status == FV_OK) status = fv_gemm_peak_measure(b->peak);
     }
+    fv_parallel_assume(0);
     fv_parallel_observe(NULL, NULL);
     fv_tape_observe(fv_stepper_tape(b->stepper), NULL, NULL);
     if (status == FV_OK && p->failed)
