@@ -33,7 +33,7 @@ static int64_t tile_numel(const fv_conv_sums *s) { return s->block * s->fan_in; 
 static int64_t sum_scratch(const fv_conv_sums *s) {
     const int64_t copy = s->n_blocks > 1 ? s->images * pixels(s) * s->block : 0;
     const int64_t weights = s->weight ? tile_numel(s) + copy : 0;
-    const int64_t bias = s->bias ? 2 * s->block : 0;
+    const int64_t bias = s->bias ? 3 * s->block : 0;
     return weights > bias ? weights : bias;
 }
 
@@ -56,6 +56,31 @@ static fv_status find_plans(fv_conv_sums *s) {
 static const fv_conv_plan *plan_of(const fv_conv_sums *s, int64_t images, int64_t channels) {
     const int i = images == s->images ? 0 : images == s->chunk % s->images ? 1 : 2;
     return s->plan[i][channels != s->block];
+}
+
+static int64_t runs_of(const fv_conv_sums *s, int64_t chunk) {
+    return count(chunk_images(s, chunk), s->images);
+}
+
+/* A slot for each chunk, and for each of its runs where that is not enough for the threads. */
+static fv_status open_slots(fv_tape *tape, fv_conv_sums *s) {
+    fv_chunk_slots *slots = &s->slots;
+
+    *slots = (fv_chunk_slots){.weight = s->weight,
+                              .bias = s->bias,
+                              .n_chunks = s->n_chunks,
+                              .n_weight = s->desc.O * s->fan_in,
+                              .n_bias = s->desc.O,
+                              .parts = 1,
+                              .last_parts = 1};
+    const int64_t most = SLOT_FLOATS / (slots->n_weight + slots->n_bias);
+    const bool few = s->n_blocks * s->n_chunks < fv_parallel_width();
+    if (few && s->n_chunks * runs_of(s, 0) <= most) {
+        slots->parts = runs_of(s, 0);
+        slots->last_parts = runs_of(s, s->n_chunks - 1);
+    }
+    const int64_t n = fv_chunk_slots_count(slots);
+    return n > 1 && n <= most ? fv_chunk_slots_open(tape, slots) : FV_OK;
 }
 
 fv_status fv_conv_sums_begin(fv_tape *tape, const fv_conv *desc, const void *x, const void *dz,
@@ -81,15 +106,8 @@ fv_status fv_conv_sums_begin(fv_tape *tape, const fv_conv *desc, const void *x, 
     if (desc->groups == 1)
         s->block = fv_column_tile(desc->O, s->fan_in > LARGE_FAN_IN ? BLOCK_LEAST : BLOCK_MOST);
     s->n_blocks = count(desc->O, s->block);
-    const int64_t slot = desc->O * (s->fan_in + 1);
-    s->slots = (fv_chunk_slots){.weight = weight,
-                                .bias = bias,
-                                .n_chunks = s->n_chunks,
-                                .n_weight = desc->O * s->fan_in,
-                                .n_bias = desc->O};
-    if (s->n_chunks > 1 && s->n_chunks * slot <= SLOT_FLOATS)
-        FV_TRY(fv_chunk_slots_open(tape, &s->slots));
-    s->n_tasks = s->n_blocks * (s->slots.data ? s->n_chunks : 1);
+    FV_TRY(open_slots(tape, s));
+    s->n_tasks = s->n_blocks * (s->slots.data ? fv_chunk_slots_count(&s->slots) : 1);
     int64_t scratch = sum_scratch(s);
     if (!s->slots.data && weight) scratch += fv_tree_scratch(weight, tile_numel(s));
     if (!s->slots.data && bias) scratch += fv_tree_scratch(bias, s->block);
@@ -116,37 +134,63 @@ static const void *gather(const fv_conv_sums *s, int64_t image, int64_t images, 
     return copy;
 }
 
-/* out [o.count, fan_in] */
+/* out [o.count, fan_in] of a run of the chunk's images */
+static void sum_run(const fv_conv_sums *s, int64_t chunk, int64_t run, fv_span o, float *out,
+                    float *copy) {
+    const size_t x_bytes = (size_t)fv_conv_numel_x(&s->desc) * fv_dtype_bytes(s->desc.in);
+    const int64_t skip = run * s->images, first = chunk * s->chunk + skip;
+    const int64_t n = least(s->images, chunk_images(s, chunk) - skip);
+    const char *x = (const char *)s->x + (size_t)first * x_bytes;
+    const void *dy = gather(s, first, n, o, copy);
+
+    if (fv_backend()->conv_run(plan_of(s, n, o.count), x, dy, NULL, out) != FV_OK)
+        atomic_store(s->failed, 1);
+}
+
+/* scratch: 2 o.count floats */
+static void sum_run_bias(const fv_conv_sums *s, int64_t chunk, int64_t run, fv_span o, float *out,
+                         float *scratch) {
+    const int64_t skip = run * s->images, first = chunk * s->chunk + skip;
+    const int64_t n = least(s->images, chunk_images(s, chunk) - skip);
+    const fv_row_sum rows = {.rows = s->dz, .dtype = s->desc.in, .ld = s->desc.O};
+    fv_param_chunk_sum(&rows, first * pixels(s), (first + n) * pixels(s), o.first, o.count, out,
+                       scratch);
+}
+
 static void sum_weights(const fv_conv_sums *s, int64_t chunk, fv_span o, float *out,
                         float *scratch) {
-    const size_t x_bytes = (size_t)fv_conv_numel_x(&s->desc) * fv_dtype_bytes(s->desc.in);
-    const int64_t first = chunk * s->chunk, images = chunk_images(s, chunk);
-    float *run = scratch, *copy = scratch + tile_numel(s);
+    float *next = scratch, *copy = scratch + tile_numel(s);
 
-    for (int64_t i = 0; i < images; i += s->images) {
-        const int64_t n = least(s->images, images - i);
-        const char *x = (const char *)s->x + (size_t)(first + i) * x_bytes;
-        const void *dy = gather(s, first + i, n, o, copy);
-        if (fv_backend()->conv_run(plan_of(s, n, o.count), x, dy, NULL, i ? run : out) != FV_OK)
-            atomic_store(s->failed, 1);
-        if (i) fv_kernel()->axpy(o.count * s->fan_in, 1.0f, run, out);
+    for (int64_t run = 0; run < runs_of(s, chunk); run++) {
+        sum_run(s, chunk, run, o, run ? next : out, copy);
+        if (run) fv_kernel()->axpy(o.count * s->fan_in, 1.0f, next, out);
     }
 }
 
 static void sum_bias(const fv_conv_sums *s, int64_t chunk, fv_span o, float *out, float *scratch) {
-    const int64_t first = chunk * s->chunk * pixels(s);
-    const fv_row_sum rows = {.rows = s->dz, .dtype = s->desc.in, .ld = s->desc.O};
-    fv_param_chunk_sum(&rows, first, first + chunk_images(s, chunk) * pixels(s), o.first, o.count,
-                       out, scratch);
+    float *next = scratch + 2 * o.count;
+
+    for (int64_t run = 0; run < runs_of(s, chunk); run++) {
+        sum_run_bias(s, chunk, run, o, run ? next : out, scratch);
+        if (run) fv_kernel()->axpy(o.count, 1.0f, next, out);
+    }
 }
 
 /* ---- tasks ---- */
 
-static void fill_slot(const fv_conv_sums *s, int64_t chunk, fv_span o, float *scratch) {
-    if (s->weight)
-        sum_weights(s, chunk, o, fv_chunk_slots_weight(&s->slots, chunk) + o.first * s->fan_in,
-                    scratch);
-    if (s->bias) sum_bias(s, chunk, o, fv_chunk_slots_bias(&s->slots, chunk) + o.first, scratch);
+static void fill_slot(const fv_conv_sums *s, int64_t slot, fv_span o, float *scratch) {
+    const int64_t parts = s->slots.parts, chunk = slot / parts, run = slot % parts;
+    float *weight = fv_chunk_slots_weight(&s->slots, slot) + o.first * s->fan_in;
+    float *bias = fv_chunk_slots_bias(&s->slots, slot) + o.first;
+
+    if (s->weight && parts > 1)
+        sum_run(s, chunk, run, o, weight, scratch + tile_numel(s));
+    else if (s->weight)
+        sum_weights(s, chunk, o, weight, scratch);
+    if (s->bias && parts > 1)
+        sum_run_bias(s, chunk, run, o, bias, scratch);
+    else if (s->bias)
+        sum_bias(s, chunk, o, bias, scratch);
 }
 
 static void sum_chunks(const fv_conv_sums *s, fv_span o, float *scratch) {

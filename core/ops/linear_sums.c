@@ -6,6 +6,7 @@
 
 #define TILE_ROWS    128 /* at most */
 #define TILE_COLUMNS 384
+#define RUN_ROWS     4096
 
 static fv_span span_of(int64_t n, int64_t tile, int64_t i) {
     const int64_t first = i * tile;
@@ -14,33 +15,58 @@ static fv_span span_of(int64_t n, int64_t tile, int64_t i) {
 
 static int64_t count(int64_t n, int64_t tile) { return (n + tile - 1) / tile; }
 
+static int64_t chunk_rows(const fv_linear_sums *s, int64_t chunk) {
+    return fv_grid_chunk(&s->grid, chunk).count;
+}
+
+static int64_t runs_of(const fv_linear_sums *s, int64_t chunk) {
+    return count(chunk_rows(s, chunk), RUN_ROWS);
+}
+
+static fv_span run_rows(const fv_linear_sums *s, int64_t chunk, int64_t run) {
+    const fv_span rows = fv_grid_chunk(&s->grid, chunk), part = span_of(rows.count, RUN_ROWS, run);
+    return (fv_span){rows.first + part.first, part.count};
+}
+
 /* Plans for every combination of full and last.  A tile's result is packed, so that the row stride
  * follows its width, unless it has its place in a slot. */
-static fv_status find_plans(fv_linear_sums *s) {
+static fv_status find_tiles(const fv_linear_sums *s, int64_t k, fv_gemm_tiles *tiles) {
     const int64_t rows[2] = {s->tile_o, s->O - (s->n_o - 1) * s->tile_o};
     const int64_t columns[2] = {s->tile_i, s->I - (s->n_i - 1) * s->tile_i};
-    const int64_t k[2] = {fv_grid_chunk(&s->grid, 0).count,
-                          fv_grid_chunk(&s->grid, s->grid.n_chunks - 1).count};
 
-    for (int c = 0; c < (k[1] != k[0] ? 2 : 1); c++) {
-        s->tiles[c] = (fv_gemm_tiles){.m = s->tile_o, .n = s->tile_i};
-        for (int i = 0; i < 2; i++)
-            for (int j = 0; j < 2; j++) {
-                fv_gemm d;
-                memset(&d, 0, sizeof d);
-                d.m = rows[i];
-                d.n = columns[j];
-                d.k = k[c];
-                d.lda = s->O;
-                d.ldb = s->I;
-                d.ldc = s->slots.data ? s->I : d.n;
-                d.trans_a = 1;
-                d.ab = s->dtype;
-                d.c = FV_F32;
-                FV_TRY(fv_backend()->gemm_find(&d, &s->tiles[c].plan[i][j]));
-            }
-    }
+    *tiles = (fv_gemm_tiles){.m = s->tile_o, .n = s->tile_i};
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < 2; j++) {
+            fv_gemm d;
+            memset(&d, 0, sizeof d);
+            d.m = rows[i];
+            d.n = columns[j];
+            d.k = k;
+            d.lda = s->O;
+            d.ldb = s->I;
+            d.ldc = s->slots.data ? s->I : d.n;
+            d.trans_a = 1;
+            d.ab = s->dtype;
+            d.c = FV_F32;
+            FV_TRY(fv_backend()->gemm_find(&d, &tiles->plan[i][j]));
+        }
     return FV_OK;
+}
+
+static fv_status find_plans(fv_linear_sums *s) {
+    const int64_t full = chunk_rows(s, 0), last = chunk_rows(s, s->grid.n_chunks - 1);
+    const int64_t k[3] = {full < RUN_ROWS ? full : RUN_ROWS, full % RUN_ROWS, last % RUN_ROWS};
+
+    for (int i = 0; i < 3; i++)
+        if (k[i]) FV_TRY(find_tiles(s, k[i], &s->tiles[i]));
+    return FV_OK;
+}
+
+static const fv_gemm_tiles *tiles_of(const fv_linear_sums *s, int64_t rows) {
+    const int64_t full = chunk_rows(s, 0);
+
+    if (rows == full || rows == RUN_ROWS) return &s->tiles[0];
+    return &s->tiles[rows == full % RUN_ROWS ? 1 : 2];
 }
 
 static int64_t stack_floats(const fv_tree *tree, int64_t n) {
@@ -48,17 +74,28 @@ static int64_t stack_floats(const fv_tree *tree, int64_t n) {
 }
 
 static int64_t scratch_floats(const fv_linear_sums *s) {
-    const int64_t sums = 2 * s->tile_o;
-    const int64_t weight = stack_floats(s->slots.weight, s->tile_o * s->tile_i);
+    const int64_t tile = s->tile_o * s->tile_i, sums = 3 * s->tile_o;
+    const int64_t weight = s->slots.weight ? stack_floats(s->slots.weight, tile) + tile : 0;
     const int64_t bias = stack_floats(s->slots.bias, s->tile_o) + sums;
 
     if (s->slots.data) return sums;
     return weight > bias ? weight : bias;
 }
 
-/* Slots take a share of what the chunk's own maps take, or there are none. */
-static bool slots_are_small(const fv_linear_sums *s) {
-    return s->O * s->I <= fv_grid_chunk(&s->grid, 0).count * (s->O + s->I);
+/* A slot takes a share of what its rows of x and dz take, or there are none. */
+static fv_status open_slots(fv_tape *tape, fv_linear_sums *s) {
+    fv_chunk_slots *slots = &s->slots;
+    const int64_t rows = chunk_rows(s, 0) < RUN_ROWS ? chunk_rows(s, 0) : RUN_ROWS;
+
+    slots->n_chunks = s->grid.n_chunks;
+    slots->n_weight = s->O * s->I;
+    slots->n_bias = s->O;
+    slots->parts = runs_of(s, 0);
+    slots->last_parts = runs_of(s, s->grid.n_chunks - 1);
+    if (fv_chunk_slots_count(slots) == 1 || s->n_tasks >= fv_parallel_width() ||
+        slots->n_weight > rows * (s->O + s->I))
+        return FV_OK;
+    return fv_chunk_slots_open(tape, slots);
 }
 
 fv_status fv_linear_sums_begin(const fv_var *y, const void *dz, const fv_grad dx[],
@@ -73,47 +110,38 @@ fv_status fv_linear_sums_begin(const fv_var *y, const void *dz, const fv_grad dx
                           .dz = dz,
                           .dtype = x->dtype,
                           .failed = failed};
-    s->slots = (fv_chunk_slots){.weight = dx[1].tree,
-                                .bias = dx[2].tree,
-                                .n_chunks = s->grid.n_chunks,
-                                .n_weight = s->O * s->I,
-                                .n_bias = s->O};
+    s->slots = (fv_chunk_slots){.weight = dx[1].tree, .bias = dx[2].tree};
     if (!s->slots.weight && !s->slots.bias) return FV_OK;
     s->tile_o = fv_column_tile(s->O, TILE_ROWS);
     s->tile_i = fv_column_tile(s->I, TILE_COLUMNS);
     s->n_o = count(s->O, s->tile_o);
     s->n_i = count(s->I, s->tile_i);
     s->n_tasks = s->n_o * s->n_i;
-    if (s->grid.n_chunks > 1 && s->n_tasks < fv_parallel_width() && slots_are_small(s)) {
-        FV_TRY(fv_chunk_slots_open(y->tape, &s->slots));
-        s->n_tasks *= s->grid.n_chunks;
-    }
+    FV_TRY(open_slots(y->tape, s));
+    if (s->slots.data) s->n_tasks *= fv_chunk_slots_count(&s->slots);
     s->scratch_bytes = (size_t)scratch_floats(s) * sizeof(float);
     FV_TRY(fv_scratch_reserve(s->scratch_bytes));
     return s->slots.weight ? find_plans(s) : FV_OK;
 }
 
-/* ---- one chunk of one tile ---- */
+/* ---- one run of one tile ---- */
 
 static const void *at(const fv_linear_sums *s, const void *base, int64_t i) {
     return (const char *)base + i * (int64_t)fv_dtype_bytes(s->dtype);
 }
 
-/* out: rows of o.count, of the stride of find_plans */
-static void sum_weights(const fv_linear_sums *s, int64_t chunk, fv_span o, fv_span i, float *out) {
-    const fv_span rows = fv_grid_chunk(&s->grid, chunk);
-    const int last = rows.count != fv_grid_chunk(&s->grid, 0).count;
+/* out: rows of o.count, of the stride of find_tiles */
+static void sum_run(const fv_linear_sums *s, fv_span rows, fv_span o, fv_span i, float *out) {
     const void *a = at(s, s->dz, rows.first * s->O + o.first);
     const void *b = at(s, s->x, rows.first * s->I + i.first);
 
-    if (fv_gemm_tiles_run(&s->tiles[last], o.count, i.count, a, b, NULL, out) != FV_OK)
+    if (fv_gemm_tiles_run(tiles_of(s, rows.count), o.count, i.count, a, b, NULL, out) != FV_OK)
         atomic_store(s->failed, 1);
 }
 
 /* scratch: 2 o.count floats */
-static void sum_bias(const fv_linear_sums *s, int64_t chunk, fv_span o, float *out,
-                     float *scratch) {
-    const fv_span rows = fv_grid_chunk(&s->grid, chunk);
+static void sum_run_bias(const fv_linear_sums *s, fv_span rows, fv_span o, float *out,
+                         float *scratch) {
     const fv_row_sum sum = {.rows = s->dz, .dtype = s->dtype, .ld = s->O};
     fv_param_chunk_sum(&sum, rows.first, rows.first + rows.count, o.first, o.count, out, scratch);
 }
@@ -121,45 +149,55 @@ static void sum_bias(const fv_linear_sums *s, int64_t chunk, fv_span o, float *o
 /* ---- tasks ---- */
 
 static void weight_tile(const fv_linear_sums *s, fv_span o, fv_span i, float *scratch) {
+    float *next = scratch + fv_tree_scratch(s->slots.weight, o.count * i.count);
     fv_tree_tile tile;
 
     fv_tree_begin(&tile, s->slots.weight, o.first * s->I + i.first, o.count, i.count, s->I,
                   scratch);
     for (int64_t c = 0; c < s->grid.n_chunks; c++) {
-        sum_weights(s, c, o, i, fv_tree_next(&tile));
+        float *out = fv_tree_next(&tile);
+        for (int64_t run = 0; run < runs_of(s, c); run++) {
+            sum_run(s, run_rows(s, c, run), o, i, run ? next : out);
+            if (run) fv_kernel()->axpy(o.count * i.count, 1.0f, next, out);
+        }
         fv_tree_push(&tile);
     }
     fv_tree_end(&tile);
 }
 
 static void bias_tile(const fv_linear_sums *s, fv_span o, float *scratch) {
-    float *sums = scratch + fv_tree_scratch(s->slots.bias, o.count);
+    float *sums = scratch + fv_tree_scratch(s->slots.bias, o.count), *next = sums + 2 * o.count;
     fv_tree_tile tile;
 
     fv_tree_begin(&tile, s->slots.bias, o.first, 1, o.count, o.count, scratch);
     for (int64_t c = 0; c < s->grid.n_chunks; c++) {
-        sum_bias(s, c, o, fv_tree_next(&tile), sums);
+        float *out = fv_tree_next(&tile);
+        for (int64_t run = 0; run < runs_of(s, c); run++) {
+            sum_run_bias(s, run_rows(s, c, run), o, run ? next : out, sums);
+            if (run) fv_kernel()->axpy(o.count, 1.0f, next, out);
+        }
         fv_tree_push(&tile);
     }
     fv_tree_end(&tile);
 }
 
 void fv_linear_sums_task(const fv_linear_sums *s, int64_t task) {
-    const int64_t tile = task % (s->n_o * s->n_i), chunk = task / (s->n_o * s->n_i);
+    const fv_chunk_slots *slots = &s->slots;
+    const int64_t tile = task % (s->n_o * s->n_i), slot = task / (s->n_o * s->n_i);
     const fv_span o = span_of(s->O, s->tile_o, tile / s->n_i);
     const fv_span i = span_of(s->I, s->tile_i, tile % s->n_i);
-    const bool bias = s->slots.bias && i.first == 0;
+    const bool bias = slots->bias && i.first == 0;
     float *scratch = fv_scratch(s->scratch_bytes);
 
-    if (!s->slots.data) {
-        if (s->slots.weight) weight_tile(s, o, i, scratch);
+    if (!slots->data) {
+        if (slots->weight) weight_tile(s, o, i, scratch);
         if (bias) bias_tile(s, o, scratch);
         return;
     }
-    if (s->slots.weight)
-        sum_weights(s, chunk, o, i,
-                    fv_chunk_slots_weight(&s->slots, chunk) + o.first * s->I + i.first);
-    if (bias) sum_bias(s, chunk, o, fv_chunk_slots_bias(&s->slots, chunk) + o.first, scratch);
+    const fv_span rows = run_rows(s, slot / slots->parts, slot % slots->parts);
+    if (slots->weight)
+        sum_run(s, rows, o, i, fv_chunk_slots_weight(slots, slot) + o.first * s->I + i.first);
+    if (bias) sum_run_bias(s, rows, o, fv_chunk_slots_bias(slots, slot) + o.first, scratch);
 }
 
 fv_status fv_linear_sums_end(const fv_linear_sums *s) { return fv_chunk_slots_close(&s->slots); }

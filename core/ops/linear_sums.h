@@ -8,11 +8,12 @@
 
 #include <stdatomic.h>
 
-/* A task is a tile of the weight over all chunks in turn, or, where that makes fewer tasks than there
- * are threads, over one chunk. */
+/* Within a chunk, runs of a fixed number of rows are summed up apart and added in index order.  A task is
+ * a tile of the weight over all runs in turn, or, where that makes fewer tasks than there are threads,
+ * over one run. */
 typedef struct fv_linear_sums {
     fv_grid grid;
-    fv_gemm_tiles tiles[2]; /* a full chunk, the last one when shorter */
+    fv_gemm_tiles tiles[3]; /* a full run, the rest of a chunk, of the last chunk */
     int64_t O, I, tile_o, tile_i, n_o, n_i;
     int64_t n_tasks;
     const void *x, *dz;

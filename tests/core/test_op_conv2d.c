@@ -178,26 +178,38 @@ static void expect_sum_of_images(const layer *l) {
     expect_close(l->O, t.b->grad, bias, "db");
 }
 
-Test(core_op_conv2d, gradients_of_many_weights) {
+static void expect_same_on_threads(const layer *l, int64_t chunk) {
+    static const int widths[] = {1, 2, 3, 64}; /* threads that tasks are cut for */
     float *first;
     fv_var *y;
 
-    create(&wide);
-    first = fv_arena_alloc(&t.arena, (size_t)(t.w->numel + wide.O), sizeof *first);
+    create(l);
+    first = fv_arena_alloc(&t.arena, (size_t)(t.w->numel + l->O), sizeof *first);
     cr_assert_not_null(first);
-    for (int threads = 1; threads <= 3; threads++) {
-        const fv_step train = {.mode = FV_TRAIN, .samples = BATCH, .chunk_samples = 1};
-        fv_threads_set(threads);
+    for (int i = 0; i < 4; i++) {
+        const fv_step train = {.mode = FV_TRAIN, .samples = BATCH, .chunk_samples = chunk};
+        fv_threads_set(widths[i] < 3 ? widths[i] : 3);
+        fv_parallel_assume(widths[i]);
         fv_params_grad_zero(&t.params);
-        step(&wide, &train, 1, &y);
-        if (threads == 1) {
-            expect_sum_of_images(&wide);
+        step(l, &train, 1, &y);
+        if (i == 0) {
+            expect_sum_of_images(l);
             memcpy(first, t.w->grad, (size_t)t.w->numel * sizeof *first);
-            memcpy(first + t.w->numel, t.b->grad, (size_t)wide.O * sizeof *first);
+            memcpy(first + t.w->numel, t.b->grad, (size_t)l->O * sizeof *first);
         }
-        cr_expect(approx_same(t.w->numel, t.w->grad, first), "%d threads", threads);
-        cr_expect(approx_same(wide.O, t.b->grad, first + t.w->numel), "%d threads", threads);
+        cr_expect(approx_same(t.w->numel, t.w->grad, first), "%d threads", widths[i]);
+        cr_expect(approx_same(l->O, t.b->grad, first + t.w->numel), "%d threads", widths[i]);
     }
+    fv_parallel_assume(0);
+}
+
+Test(core_op_conv2d, gradients_of_many_weights) { expect_same_on_threads(&wide, 1); }
+
+/* An image of 56 x 56 is a run: a chunk of four has as many. */
+Test(core_op_conv2d, gradients_of_chunks_in_runs) {
+    expect_same_on_threads(&large[0], 4);
+    leave();
+    expect_same_on_threads(&large[0], 2);
 }
 
 Test(core_op_conv2d, passes_of_many_weights) {

@@ -1,6 +1,7 @@
 #include "layers/linear.h"
 
 #include "core/backend/backend.h"
+#include "core/parallel.h"
 #include "tests/support/layer_run.h"
 
 #include <criterion/criterion.h>
@@ -96,4 +97,55 @@ Test(layers_linear, fused_gelu_is_the_composed_one) {
         &layer, layer_run_begin(&run, &(fv_step){.mode = FV_EXPLAIN}, shape)));
     cr_assert_eq(fv_tape_status(run.tape), FV_OK);
     for (int i = 0; i < 60; i++) cr_assert_float_eq(fused[i], ((float *)y->data)[i], 1e-6f);
+}
+
+/* ---- chunks of more rows than are summed up at once ---- */
+
+#define LONG 4500 /* rows of a sample; chunks have one or two */
+
+/* Gradients of three samples under a weight of ones on y, for tasks cut for so many threads. */
+static const float *long_gradient(int width, int64_t chunk) {
+    fv_parallel_assume(width);
+    fv_var *x = layer_run_begin(&run, &(fv_step){.mode = FV_TRAIN, .chunk_samples = chunk},
+                                fv_shape_of(3, (int64_t)3, (int64_t)LONG, (int64_t)7));
+    fv_var *y = fv_linear_layer_forward(&layer, x);
+    const int64_t n = fv_shape_numel(&y->shape);
+    float *dy = fv_arena_alloc(&run.arena, (size_t)n, sizeof *dy);
+    for (int64_t i = 0; i < n; i++) dy[i] = (float)(i % 11) - 5.0f;
+    cr_assert_eq(fv_tape_backward(run.tape, y, dy), FV_OK, "%s", fv_error_message());
+    fv_parallel_assume(0);
+    return dy;
+}
+
+static void check_long(int64_t chunk) {
+    const size_t n = (size_t)run.params.slab_numel;
+    float *one = fv_arena_alloc(&run.arena, n, sizeof *one);
+    const fv_param *w = fv_params_find(&run.params, "mlp.fc1.weight");
+    const fv_param *b = fv_params_find(&run.params, "mlp.fc1.bias");
+
+    const float *dy = long_gradient(1, chunk);
+    memcpy(one, run.params.grad.base, n * sizeof *one);
+    long_gradient(64, chunk);
+    cr_assert_arr_eq(run.params.grad.base, one, n * sizeof *one, "chunks of %d", (int)chunk);
+    const fv_var *x = fv_tape_at(run.tape, 0);
+    for (int64_t o = 0; o < 5; o++) {
+        double sum[8] = {0}, magnitude[8] = {0};
+        for (int64_t r = 0; r < (int64_t)3 * LONG; r++)
+            for (int64_t i = 0; i < 8; i++) {
+                const double v = i < 7 ? (double)((const float *)x->data)[7 * r + i] : 1.0;
+                sum[i] += v * (double)dy[5 * r + o];
+                magnitude[i] += fabs(v * (double)dy[5 * r + o]);
+            }
+        for (int64_t i = 0; i < 8; i++) {
+            const float got = i < 7 ? w->grad[7 * o + i] : b->grad[o];
+            cr_assert_float_eq((double)got, sum[i], 1e-6 * magnitude[i] + 1e-6);
+        }
+    }
+}
+
+Test(layers_linear, long_chunks_are_summed_in_runs) {
+    make(true);
+    check_long(1);
+    check_long(2);
+    check_long(4);
 }
