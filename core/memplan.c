@@ -121,13 +121,14 @@ static size_t planned_bytes(const fv_memplan *plan) {
     return bytes;
 }
 
-/* Solves the step that has just been recorded and gives back what plans do not need.  Running out of
- * memory here only means that the next step records again. */
+/* Solves the step that has just been recorded, unless it failed, and gives back what plans do not need.
+ * Running out of memory here only means that the next step records again. */
 static void finish_recording(fv_memplan *plan) {
     record *r = plan->current;
 
-    if (!r || plan->replaying || plan->fell_back || r->solved || r->count == 0) return;
-    if (solve(r) == FV_OK) fv_region_trim(&plan->memory, planned_bytes(plan));
+    if (!r || plan->replaying || r->count == 0) return;
+    if (!plan->fell_back && !r->solved) (void)solve(r);
+    fv_region_trim(&plan->memory, planned_bytes(plan));
 }
 
 static int within_limit(const fv_memplan *plan, size_t bytes) {

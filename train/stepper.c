@@ -70,12 +70,13 @@ static fv_status plan_memory(fv_stepper *s) {
     return FV_OK;
 }
 
-/* Half of the blocks that are left; false when there are none. */
+/* 1, 3, 7 ... blocks; false when all are. */
 static bool recompute_more(fv_stepper *s) {
-    const int64_t left = s->blocks - s->recompute;
+    const int64_t more = 2 * s->recompute + 1;
 
-    s->recompute += (left + 1) / 2;
-    return left > 0;
+    if (s->recompute == s->blocks) return false;
+    s->recompute = more < s->blocks ? more : s->blocks;
+    return true;
 }
 
 int64_t fv_stepper_recomputed(const fv_stepper *s, int64_t *all) {
