@@ -194,6 +194,7 @@ struct fv_primitive {
 };
 
 static dnnl_engine_t engine;
+static fv_lane lanes[FV_MAX_THREADS];
 
 static fv_status failure(dnnl_status_t status, const char *what) {
     if (status == dnnl_out_of_memory) return FV_FAIL(FV_ERR_NOMEM, "onednn: %s", what);
@@ -503,7 +504,8 @@ fv_status fv_primitive_equip(fv_primitive *p) {
         if (!set) return FV_ERR_NOMEM;
         fv_status status = set_fill(p, set);
         if (status == FV_OK) {
-            fv_lane *lane = fv_lane_take(p->n_sets);
+            fv_lane *lane = &lanes[p->n_sets];
+            fv_lane_take(lane);
             status = lane_prepare(lane, p);
             fv_lane_give(lane);
         }
@@ -562,10 +564,10 @@ static fv_status run_apart(const fv_primitive *p, const void *const data[]) {
 }
 
 static fv_status run_somewhere(const fv_primitive *p, const void *const data[]) {
-    int i = 0;
-    fv_lane *lane = fv_lane_find(p->n_sets, &i);
+    fv_lane *lane = fv_lane_find(lanes, p->n_sets);
 
     if (!lane) return run_apart(p, data);
+    const ptrdiff_t i = lane - lanes;
     const fv_status status =
         run_sets(p, p->sets[i], p->unpack ? p->unpack->sets[i] : NULL, lane, data);
     fv_lane_give(lane);
@@ -595,9 +597,9 @@ const char *fv_primitive_implementation(const fv_primitive *p) { return p->imple
 
 void fv_primitive_release(void) {
     for (int i = 0; i < FV_MAX_THREADS; i++) {
-        if (fv_lanes[i].stream) dnnl_stream_destroy(fv_lanes[i].stream);
-        fv_lanes[i].stream = NULL;
-        fv_lane_free_scratch(&fv_lanes[i]);
+        if (lanes[i].stream) dnnl_stream_destroy(lanes[i].stream);
+        lanes[i].stream = NULL;
+        fv_lane_free_scratch(&lanes[i]);
     }
     if (engine) dnnl_engine_destroy(engine);
     engine = NULL;

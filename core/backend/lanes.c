@@ -3,23 +3,20 @@
 #include <sched.h>
 #include <stdbool.h>
 
-fv_lane fv_lanes[FV_MAX_THREADS];
-
 static bool try_take(fv_lane *lane) {
     return !atomic_flag_test_and_set_explicit(&lane->busy, memory_order_acquire);
 }
 
-fv_lane *fv_lane_take(int i) {
-    while (!try_take(&fv_lanes[i])) sched_yield();
-    return &fv_lanes[i];
+void fv_lane_take(fv_lane *lane) {
+    while (!try_take(lane)) sched_yield();
 }
 
-fv_lane *fv_lane_find(int n, int *index) {
+fv_lane *fv_lane_find(fv_lane *lanes, int n) {
     const int first = fv_thread_index();
 
     for (int i = 0; i < n; i++) {
-        *index = (first + i) % n;
-        if (try_take(&fv_lanes[*index])) return &fv_lanes[*index];
+        fv_lane *lane = &lanes[(first + i) % n];
+        if (try_take(lane)) return lane;
     }
     return NULL;
 }

@@ -1,7 +1,8 @@
-/* lanes.h - what one thread needs to run primitives: scratch of its own and a stream.
+/* lanes.h - what one thread needs to run a plan: scratch of its own and a stream.
  *
- * A lane is taken by one caller at a time, normally the one of the thread's index; a thread outside
- * of the team finds another, or works with a lane of its own if all are taken. */
+ * Who needs lanes has FV_MAX_THREADS of them.  A lane is taken by one caller at a time, normally the
+ * one of the thread's index; a thread outside of the team finds another, or works with a lane of its
+ * own if all are taken. */
 #ifndef FV_CORE_LANES_H
 #define FV_CORE_LANES_H
 
@@ -17,13 +18,10 @@ typedef struct fv_lane {
     size_t scratch_bytes;
 } fv_lane;
 
-extern fv_lane fv_lanes[FV_MAX_THREADS];
-
-/* Waits for lane i. */
-fv_lane *fv_lane_take(int i);
-/* The calling thread's lane or the next free one of the first n; NULL when all are taken.
- * *index says which it is. */
-fv_lane *fv_lane_find(int n, int *index);
+/* Waits for the lane. */
+void fv_lane_take(fv_lane *lane);
+/* The calling thread's lane or the next free one of the first n; NULL when all are taken. */
+fv_lane *fv_lane_find(fv_lane *lanes, int n);
 void fv_lane_give(fv_lane *lane);
 
 /* At least bytes of scratch; contents are lost. */
