@@ -48,9 +48,8 @@ static fv_status add_kernels(fv_arena *arena, fv_value *map) {
         {"weight_gradient_bf16", FV_BF16, true},
     };
     for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
-        const char *name = "unsupported";
-        if (fv_backend()->supports(products[i].dtype))
-            FV_TRY(gemm_name(products[i].dtype, products[i].trans_a, &name));
+        const char *name;
+        FV_TRY(gemm_name(products[i].dtype, products[i].trans_a, &name));
         fv_value_set(arena, map, products[i].name, fv_value_string(arena, name));
     }
     fv_value_set(arena, map, "elementwise", fv_value_string(arena, fv_kernel()->isa));

@@ -1,7 +1,6 @@
 #include "train/stepper.h"
 
 #include "core/alloc.h"
-#include "core/backend/backend.h"
 #include "core/kernels/kernels.h"
 #include "core/ops.h"
 #include "core/tree.h"
@@ -205,19 +204,13 @@ void fv_stepper_commit(fv_stepper *s, double lr, const fv_stepper_result *result
 
 fv_status fv_precision_resolve(const char *precision, bool *bf16, bool *emulated) {
     const bool native = (fv_cpu_flags() & FV_CPU_AVX512_BF16) != 0;
-    const bool works = fv_backend()->supports(FV_BF16);
 
     *bf16 = *emulated = false;
     if (strcmp(precision, "bf16") == 0) {
-        if (!works)
-            return FV_FAIL(FV_ERR_CONFIG,
-                           "--precision bf16: %s has no bf16 matrix products (instruction set in "
-                           "use: %s); use --precision f32",
-                           fv_cpu_model(), fv_cpu_isa());
         *bf16 = true;
         *emulated = !native;
     } else if (strcmp(precision, "auto") == 0) {
-        *bf16 = native && works;
+        *bf16 = native;
     } else if (strcmp(precision, "f32") != 0) {
         return FV_FAIL(FV_ERR_CONFIG, "unknown precision '%s'; known: auto, f32, bf16", precision);
     }

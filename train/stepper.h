@@ -84,8 +84,8 @@ fv_status fv_stepper_judge(fv_stepper *stepper, fv_stepper_result *out);
  * average.  Cannot fail. */
 void fv_stepper_commit(fv_stepper *stepper, double lr, const fv_stepper_result *result);
 
-/* "auto", "f32" or "bf16" to what this machine does.  bf16 without support is FV_ERR_CONFIG naming the
- * CPU; *emulated is set when it works but slower than f32, for lack of bf16 dot products. */
+/* "auto", "f32" or "bf16" to what this machine does; other names are FV_ERR_CONFIG.  "auto" is bf16 where
+ * the CPU has bf16 dot products; *emulated is set when bf16 was asked for where it has none. */
 fv_status fv_precision_resolve(const char *precision, bool *bf16, bool *emulated);
 
 #endif

@@ -1,5 +1,8 @@
 /* backend.h - matrix products and convolutions behind one table: reference C or oneDNN.
  *
+ * Both compute in f32 and in bf16 on every CPU; bf16 is slower than f32 where the CPU has no bf16 dot
+ * products.
+ *
  * Work is described once (fv_gemm, fv_conv), looked up once per shape (gemm_find, conv_find, which
  * create and cache primitives in a one-thread scope) and then run any number of times on tiles, each
  * run one-threaded inside the caller's parallel tasks.  Finding allocates on the first sight of a
@@ -56,7 +59,6 @@ typedef struct fv_conv_plan fv_conv_plan;
 
 typedef struct fv_backend_table {
     const char *name; /* "onednn 2.6.3", "reference" */
-    bool (*supports)(fv_dtype ab);
     /* A cached plan that lives until fv_backend_release.  Call it outside of parallel tasks. */
     fv_status (*gemm_find)(const fv_gemm *desc, const fv_gemm_plan **plan);
     /* Runs in the calling thread.  bias may be NULL unless the plan has one. */

@@ -268,8 +268,6 @@ static const char *conv_implementation(const fv_conv_plan *plan) {
 
 /* ---- both ---- */
 
-static bool supports(fv_dtype ab) { return ab == FV_F32 || ab == FV_BF16; }
-
 static const char *gemm_implementation(const fv_gemm_plan *plan) {
     (void)plan;
     return "ref:c";
@@ -287,7 +285,6 @@ static void release(void) {
 }
 
 const fv_backend_table fv_backend_ref = {.name = "reference",
-                                         .supports = supports,
                                          .gemm_find = gemm_find,
                                          .gemm_run = gemm_run,
                                          .gemm_implementation = gemm_implementation,

@@ -2,12 +2,16 @@
  *
  * Weight gradients of depthwise convolutions go to depthwise.c where oneDNN has no depthwise kernel
  * for them: on NHWC maps version 2.6 has one for 3x3 only, and treats 5x5 as a grouped convolution
- * with one channel per group, at a twentieth of the speed. */
+ * with one channel per group, at a twentieth of the speed.
+ *
+ * Work on bf16 for which oneDNN has nothing, or a reference implementation only (CPUs below AVX-512),
+ * goes to the plan for the same work on f32, between the conversions of widened.c. */
 #include "core/alloc.h"
 #include "core/backend/depthwise.h"
 #include "core/backend/gemm_panels.h"
 #include "core/backend/plan_table.h"
 #include "core/backend/primitive.h"
+#include "core/backend/widened.h"
 #include "core/parallel.h"
 
 #include <omp.h>
@@ -18,26 +22,49 @@
 struct fv_gemm_plan {
     fv_plan_node node;
     fv_gemm desc;
-    fv_primitive *primitive; /* NULL: fv_gemm_panels_run */
+    fv_primitive *primitive; /* NULL: wide, or fv_gemm_panels_run */
+    fv_gemm_plan *wide;      /* another of the table, or NULL */
+    fv_widened run;
 };
 
 struct fv_conv_plan {
     fv_plan_node node;
     fv_conv desc;
-    fv_primitive *primitive; /* NULL: fv_depthwise_weights */
+    fv_primitive *primitive; /* NULL: wide, or fv_depthwise_weights */
+    fv_conv_plan *wide;      /* another of the table, or NULL */
+    fv_widened run, pack;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* plans, creation */
 static fv_plan_table gemms = {.key_bytes = sizeof(fv_gemm)};
 static fv_plan_table convs = {.key_bytes = sizeof(fv_conv)};
 static atomic_uint_fast64_t created;
-static int bf16_state; /* 0 unknown, 1 yes, -1 no */
+static const char widened[] = "widened to f32";
+
+/* bf16 that oneDNN does not have, or has as a reference implementation only. */
+static bool is_missing(fv_dtype dtype, fv_status status, const fv_primitive *p) {
+    if (dtype != FV_BF16) return false;
+    return p ? strncmp(fv_primitive_implementation(p), "ref", 3) == 0
+             : status == FV_ERR_UNSUPPORTED;
+}
+
+static void drop(fv_primitive **p) {
+    fv_primitive_destroy(*p);
+    *p = NULL;
+}
 
 /* ---- matrix products ---- */
 
 /* Batch-reduced products, e.g. "brg:avx512_core", sum up every row alike. */
 static bool keeps_apart(const fv_primitive *p) {
     return strncmp(fv_primitive_implementation(p), "brg", 3) == 0;
+}
+
+static fv_status gemm_obtain(const fv_gemm *key, fv_gemm_plan **out);
+
+static fv_status gemm_widen(fv_gemm_plan *plan) {
+    const fv_gemm wide = fv_widened_gemm(&plan->desc, &plan->run);
+    return gemm_obtain(&wide, &plan->wide);
 }
 
 static fv_status gemm_create(const fv_gemm *key, fv_gemm_plan **out) {
@@ -49,42 +76,51 @@ static fv_status gemm_create(const fv_gemm *key, fv_gemm_plan **out) {
     plan->desc = *key;
     plan->node.key = &plan->desc;
     omp_set_num_threads(1);
-    const fv_status status = fv_primitive_gemm(key, &plan->primitive);
+    fv_status status = fv_primitive_gemm(key, &plan->primitive);
     omp_set_num_threads(limit);
+    const bool missing = is_missing(key->ab, status, plan->primitive);
+    const bool mixes = plan->primitive && key->apart && key->ab == FV_F32;
+    if (missing || (mixes && !keeps_apart(plan->primitive))) drop(&plan->primitive);
+    if (missing) status = gemm_widen(plan);
     if (status != FV_OK) {
         fv_free(plan);
         return status;
-    }
-    if (key->apart && key->ab == FV_F32 && !keeps_apart(plan->primitive)) {
-        fv_primitive_destroy(plan->primitive);
-        plan->primitive = NULL;
     }
     *out = plan;
     return FV_OK;
 }
 
 static void gemm_destroy(fv_plan_node *node) {
-    fv_gemm_plan *plan = (fv_gemm_plan *)node;
-    if (plan) fv_primitive_destroy(plan->primitive);
-    fv_free(plan);
+    fv_primitive_destroy(((fv_gemm_plan *)node)->primitive);
+    fv_free(node);
+}
+
+static fv_status gemm_equip(fv_gemm_plan *plan) {
+    if (plan->primitive) return fv_primitive_equip(plan->primitive);
+    if (!plan->wide) return FV_OK;
+    FV_TRY(gemm_equip(plan->wide));
+    return fv_widened_equip(&plan->run);
+}
+
+/* Under the lock. */
+static fv_status gemm_obtain(const fv_gemm *key, fv_gemm_plan **out) {
+    *out = (fv_gemm_plan *)fv_plan_table_find(&gemms, key);
+    if (!*out) {
+        FV_TRY(gemm_create(key, out));
+        fv_plan_table_add(&gemms, &(*out)->node);
+        atomic_fetch_add(&created, 1);
+    }
+    return gemm_equip(*out);
 }
 
 static fv_status gemm_find(const fv_gemm *desc, const fv_gemm_plan **out) {
+    fv_gemm_plan *plan = NULL;
     fv_gemm key;
-    fv_status status = FV_OK;
 
     *out = NULL;
     FV_TRY(fv_gemm_normalise(desc, &key));
     pthread_mutex_lock(&lock);
-    fv_gemm_plan *plan = (fv_gemm_plan *)fv_plan_table_find(&gemms, &key);
-    if (!plan) {
-        status = gemm_create(&key, &plan);
-        if (status == FV_OK) {
-            fv_plan_table_add(&gemms, &plan->node);
-            atomic_fetch_add(&created, 1);
-        }
-    }
-    if (status == FV_OK && plan->primitive) status = fv_primitive_equip(plan->primitive);
+    const fv_status status = gemm_obtain(&key, &plan);
     pthread_mutex_unlock(&lock);
     if (status == FV_OK) *out = plan;
     return status;
@@ -92,18 +128,37 @@ static fv_status gemm_find(const fv_gemm *desc, const fv_gemm_plan **out) {
 
 static fv_status gemm_run(const fv_gemm_plan *plan, const void *a, const void *b, const float *bias,
                           void *c) {
+    fv_widened_call call;
+
     if (plan->primitive) return fv_primitive_run(plan->primitive, a, b, bias, c);
+    if (plan->wide) {
+        FV_TRY(fv_widened_begin(&plan->run, a, b, c, &call));
+        return fv_widened_end(&call, gemm_run(plan->wide, call.a, call.b, bias, call.out));
+    }
     fv_gemm_panels_run(&plan->desc, a, b, bias, c);
     return FV_OK;
 }
 
 static const char *gemm_implementation(const fv_gemm_plan *plan) {
-    return plan->primitive ? fv_primitive_implementation(plan->primitive) : "fovea:panels";
+    if (plan->primitive) return fv_primitive_implementation(plan->primitive);
+    return plan->wide ? widened : "fovea:panels";
 }
 
 /* ---- convolutions ---- */
 
+static fv_status conv_obtain(const fv_conv *key, fv_conv_plan **out);
+
+static fv_status conv_widen(fv_conv_plan *plan) {
+    const fv_conv wide = fv_widened_conv(&plan->desc, &plan->run, &plan->pack);
+    return conv_obtain(&wide, &plan->wide);
+}
+
+static bool is_depthwise(const fv_primitive *p) {
+    return strncmp(fv_primitive_implementation(p), "jit_dw", 6) == 0;
+}
+
 static fv_status conv_create(const fv_conv *key, fv_conv_plan **out) {
+    const bool ours = fv_depthwise_weights_supports(key);
     const int limit = omp_get_max_threads();
     fv_conv_plan *plan = fv_calloc(1, sizeof *plan);
 
@@ -112,102 +167,102 @@ static fv_status conv_create(const fv_conv *key, fv_conv_plan **out) {
     plan->desc = *key;
     plan->node.key = &plan->desc;
     omp_set_num_threads(1);
-    const fv_status status = fv_primitive_conv(key, &plan->primitive);
+    fv_status status = fv_primitive_conv(key, &plan->primitive);
     omp_set_num_threads(limit);
+    const bool missing = is_missing(key->in, status, plan->primitive);
+    if (missing || (ours && plan->primitive && !is_depthwise(plan->primitive)))
+        drop(&plan->primitive);
+    if (missing) status = ours ? FV_OK : conv_widen(plan);
     if (status != FV_OK) {
         fv_free(plan);
         return status;
-    }
-    if (fv_depthwise_weights_supports(key) &&
-        strncmp(fv_primitive_implementation(plan->primitive), "jit_dw", 6) != 0) {
-        fv_primitive_destroy(plan->primitive);
-        plan->primitive = NULL;
     }
     *out = plan;
     return FV_OK;
 }
 
 static void conv_destroy(fv_plan_node *node) {
-    fv_conv_plan *plan = (fv_conv_plan *)node;
-    if (plan) fv_primitive_destroy(plan->primitive);
-    fv_free(plan);
+    fv_primitive_destroy(((fv_conv_plan *)node)->primitive);
+    fv_free(node);
+}
+
+static fv_status conv_equip(fv_conv_plan *plan) {
+    if (plan->primitive) return fv_primitive_equip(plan->primitive);
+    if (!plan->wide) return FV_OK;
+    FV_TRY(conv_equip(plan->wide));
+    FV_TRY(fv_widened_equip(&plan->pack));
+    return fv_widened_equip(&plan->run);
+}
+
+/* Under the lock. */
+static fv_status conv_obtain(const fv_conv *key, fv_conv_plan **out) {
+    *out = (fv_conv_plan *)fv_plan_table_find(&convs, key);
+    if (!*out) {
+        FV_TRY(conv_create(key, out));
+        fv_plan_table_add(&convs, &(*out)->node);
+        atomic_fetch_add(&created, 1);
+    }
+    return conv_equip(*out);
 }
 
 static fv_status conv_find(const fv_conv *desc, const fv_conv_plan **out) {
+    fv_conv_plan *plan = NULL;
     fv_conv key;
-    fv_status status = FV_OK;
 
     *out = NULL;
     FV_TRY(fv_conv_normalise(desc, &key));
     pthread_mutex_lock(&lock);
-    fv_conv_plan *plan = (fv_conv_plan *)fv_plan_table_find(&convs, &key);
-    if (!plan) {
-        status = conv_create(&key, &plan);
-        if (status == FV_OK) {
-            fv_plan_table_add(&convs, &plan->node);
-            atomic_fetch_add(&created, 1);
-        }
-    }
-    if (status == FV_OK && plan->primitive) status = fv_primitive_equip(plan->primitive);
+    const fv_status status = conv_obtain(&key, &plan);
     pthread_mutex_unlock(&lock);
     if (status == FV_OK) *out = plan;
     return status;
 }
 
 static size_t conv_packed_bytes(const fv_conv_plan *plan) {
+    if (plan->wide) return conv_packed_bytes(plan->wide);
     return plan->primitive ? fv_primitive_packed_bytes(plan->primitive) : 0;
 }
 
 static fv_status conv_pack(const fv_conv_plan *plan, const void *w, void *packed) {
-    return fv_primitive_pack(plan->primitive, w, packed);
+    fv_widened_call call;
+
+    if (plan->primitive) return fv_primitive_pack(plan->primitive, w, packed);
+    FV_TRY(fv_widened_begin(&plan->pack, w, NULL, packed, &call));
+    return fv_widened_end(&call, conv_pack(plan->wide, call.a, call.out));
 }
 
 static fv_status conv_run(const fv_conv_plan *plan, const void *a, const void *b, const float *bias,
                           void *out) {
+    fv_widened_call call;
+
     if (plan->primitive) return fv_primitive_run(plan->primitive, a, b, bias, out);
+    if (plan->wide) {
+        FV_TRY(fv_widened_begin(&plan->run, a, b, out, &call));
+        return fv_widened_end(&call, conv_run(plan->wide, call.a, call.b, bias, call.out));
+    }
     fv_depthwise_weights(&plan->desc, a, b, out);
     return FV_OK;
 }
 
 static const char *conv_implementation(const fv_conv_plan *plan) {
-    return plan->primitive ? fv_primitive_implementation(plan->primitive) : "fovea:depthwise";
+    if (plan->primitive) return fv_primitive_implementation(plan->primitive);
+    return plan->wide ? widened : "fovea:depthwise";
 }
 
 /* ---- both ---- */
 
 static uint64_t plans_created(void) { return atomic_load(&created); }
 
-/* bf16 counts only where it is fast: a small product must exist and not be a reference one. */
-static bool supports(fv_dtype ab) {
-    const fv_gemm small = {
-        .m = 16, .n = 16, .k = 16, .lda = 16, .ldb = 16, .ldc = 16, .ab = FV_BF16};
-    fv_gemm key;
-    fv_gemm_plan *plan = NULL;
-
-    if (ab != FV_BF16) return ab == FV_F32;
-    pthread_mutex_lock(&lock);
-    if (bf16_state == 0) {
-        bf16_state = -1;
-        if (fv_gemm_normalise(&small, &key) == FV_OK && gemm_create(&key, &plan) == FV_OK &&
-            strncmp(gemm_implementation(plan), "ref", 3) != 0)
-            bf16_state = 1;
-        gemm_destroy((fv_plan_node *)plan);
-    }
-    const bool yes = bf16_state > 0;
-    pthread_mutex_unlock(&lock);
-    return yes;
-}
-
 static void release(void) {
     pthread_mutex_lock(&lock);
     fv_plan_table_clear(&gemms, gemm_destroy);
     fv_plan_table_clear(&convs, conv_destroy);
     fv_primitive_release();
+    fv_widened_release();
     pthread_mutex_unlock(&lock);
 }
 
 const fv_backend_table fv_backend_dnnl = {.name = fv_primitive_library,
-                                          .supports = supports,
                                           .gemm_find = gemm_find,
                                           .gemm_run = gemm_run,
                                           .gemm_implementation = gemm_implementation,

@@ -202,10 +202,9 @@ Test(core_conv, reference_bf16) { check_random(&fv_backend_ref, FV_BF16, 60); }
 Test(core_conv, onednn_f32) { check_random(&fv_backend_dnnl, FV_F32, 240); }
 Test(core_conv, onednn_below_avx512, .init = set_avx2) {
     check_random(&fv_backend_dnnl, FV_F32, 120);
+    check_random(&fv_backend_dnnl, FV_BF16, 120);
 }
-Test(core_conv, onednn_bf16) {
-    if (fv_backend_dnnl.supports(FV_BF16)) check_random(&fv_backend_dnnl, FV_BF16, 180);
-}
+Test(core_conv, onednn_bf16) { check_random(&fv_backend_dnnl, FV_BF16, 180); }
 
 /* Wide rows, several pieces and strips, and zeros on every side. */
 Test(core_conv, our_depthwise_weight_gradient) {
@@ -308,9 +307,10 @@ static void check_implementations(fv_dtype in) {
 
 Test(core_conv, no_reference_implementation_in_the_models) {
     check_implementations(FV_F32);
-    if (fv_backend_dnnl.supports(FV_BF16)) check_implementations(FV_BF16);
+    check_implementations(FV_BF16);
 }
 
+/* bf16 is widened there, for the plans of f32. */
 Test(core_conv, no_reference_implementation_below_avx512, .init = set_avx2) {
     if (fv_cpu_flags() & FV_CPU_AVX2) check_implementations(FV_F32);
 }
@@ -495,8 +495,12 @@ static void check_all_threads(fv_dtype in, int find_threads) {
 
 Test(core_conv, one_plan_runs_on_many_threads_at_once) {
     check_all_threads(FV_F32, 6);
-    if (fv_backend_dnnl.supports(FV_BF16)) check_all_threads(FV_BF16, 6);
+    check_all_threads(FV_BF16, 6);
 }
 
 Test(core_conv, more_threads_than_lanes) { check_all_threads(FV_F32, 2); }
-Test(core_conv, many_threads_below_avx512, .init = set_avx2) { check_all_threads(FV_F32, 6); }
+Test(core_conv, many_threads_below_avx512, .init = set_avx2) {
+    check_all_threads(FV_F32, 6);
+    check_all_threads(FV_BF16, 6);
+}
+Test(core_conv, more_below_avx512, .init = set_avx2) { check_all_threads(FV_BF16, 2); }

@@ -1,7 +1,6 @@
 #include "layers/bottleneck.h"
 
 #include "core/alloc.h"
-#include "core/backend/backend.h"
 #include "tests/support/layer_run.h"
 
 #include <criterion/criterion.h>
@@ -147,10 +146,9 @@ static void check_stride(const fv_bottleneck_config *cfg) {
     layer_run_open(&run);
     cr_assert_eq(init(cfg), FV_OK);
     layer_run_ready(&run);
-    const bool bf16 = fv_backend()->supports(FV_BF16);
-    fv_var *y = forward(&(fv_step){.mode = FV_TRAIN, .bf16 = bf16});
+    fv_var *y = forward(&(fv_step){.mode = FV_TRAIN, .bf16 = true});
     cr_assert_str_eq(fv_shape_text(&y->shape, text), "64x2x2x24");
-    cr_assert_eq(y->dtype, bf16 ? FV_BF16 : FV_F32);
+    cr_assert_eq(y->dtype, FV_BF16);
 }
 
 Test(layers_bottleneck, strides_both_ways) {

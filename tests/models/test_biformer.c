@@ -1,5 +1,4 @@
 /* BiFormer: sizes, names, arguments, and what must not change a bit. */
-#include "core/backend/backend.h"
 #include "core/parallel.h"
 #include "models/weights.h"
 #include "tests/support/model_run.h"
@@ -117,7 +116,7 @@ Test(models_biformer, learns_one_batch) {
 }
 
 Test(models_biformer, threads_change_no_bit) {
-    for (int bf16 = 0; bf16 < (fv_backend()->supports(FV_BF16) ? 2 : 1); bf16++) {
+    for (int bf16 = 0; bf16 < 2; bf16++) {
         const fv_step step = {
             .mode = FV_TRAIN, .samples = 8, .chunk_samples = 2, .seed = 9, .bf16 = bf16};
         fv_model_config config = small("biformer_tiny");
@@ -155,7 +154,6 @@ Test(models_biformer, images_are_independent) {
 }
 
 Test(models_biformer, reduced_precision_is_close) {
-    if (!fv_backend()->supports(FV_BF16)) cr_skip_test("no bf16 products here");
     fv_model_config config = small("biformer_tiny");
 
     config.bf16 = true;

@@ -1,6 +1,5 @@
 /* HaloNet: sizes, names, arguments, legal images, and what must not change a bit. */
 #include "core/alloc.h"
-#include "core/backend/backend.h"
 #include "core/file.h"
 #include "core/parallel.h"
 #include "models/weights.h"
@@ -256,7 +255,6 @@ Test(models_halonet, composed_mode_equals_the_fused_one) {
 }
 
 Test(models_halonet, bf16_is_near_f32) {
-    if (!fv_backend()->supports(FV_BF16)) cr_skip_test("no bf16 products here");
     fv_model_config config = small();
     double error = 0.0, size = 0.0;
     float want[40];
@@ -293,7 +291,7 @@ static void check_learns(bool bf16) {
 
 Test(models_halonet, learns_one_batch) {
     check_learns(false);
-    if (fv_backend()->supports(FV_BF16)) check_learns(true);
+    check_learns(true);
 }
 
 Test(models_halonet, every_parameter_gets_a_gradient) {

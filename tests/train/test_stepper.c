@@ -1,11 +1,13 @@
 #include "core/alloc.h"
 #include "core/backend/backend.h"
+#include "core/kernels/kernels.h"
 #include "core/parallel.h"
 #include "core/rng.h"
 #include "train/stepper.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define EFFECTIVE 40 /* five chunks of eight: the tree is not full */
@@ -123,9 +125,7 @@ static void check_splits(bool bf16) {
 
 Test(train_stepper, bits_depend_on_neither_split_nor_threads) { check_splits(false); }
 
-Test(train_stepper, nor_do_those_of_bf16) {
-    if (fv_backend()->supports(FV_BF16)) check_splits(true);
-}
+Test(train_stepper, nor_do_those_of_bf16) { check_splits(true); }
 
 Test(train_stepper, overfits_one_batch) {
     fv_stepper_result result;
@@ -256,19 +256,23 @@ Test(train_stepper, a_bad_gradient_is_found_before_it_is_used) {
     rig_destroy(&r);
 }
 
-Test(train_stepper, precision_by_name) {
+static void check_precision(bool native) {
     bool bf16, emulated;
 
     cr_assert_eq(fv_precision_resolve("f32", &bf16, &emulated), FV_OK);
     cr_assert(!bf16 && !emulated);
     cr_assert_eq(fv_precision_resolve("auto", &bf16, &emulated), FV_OK);
+    cr_assert_eq(bf16, native);
     cr_assert(!emulated);
+    cr_assert_eq(fv_precision_resolve("bf16", &bf16, &emulated), FV_OK);
+    cr_assert(bf16);
+    cr_assert_eq(emulated, !native);
     cr_assert_eq(fv_precision_resolve("f16", &bf16, &emulated), FV_ERR_CONFIG);
-    fv_backend_use(&fv_backend_ref);
-    if (!fv_backend()->supports(FV_BF16)) {
-        cr_assert_eq(fv_precision_resolve("bf16", &bf16, &emulated), FV_ERR_CONFIG);
-        cr_assert_eq(fv_precision_resolve("auto", &bf16, &emulated), FV_OK);
-        cr_assert(!bf16);
-    }
-    fv_backend_use(NULL);
 }
+
+static void set_avx2(void) { setenv("FOVEA_CPU", "avx2", 1); }
+
+Test(train_stepper, precision_by_name) {
+    check_precision((fv_cpu_flags() & FV_CPU_AVX512_BF16) != 0);
+}
+Test(train_stepper, precision_below_avx512, .init = set_avx2) { check_precision(false); }

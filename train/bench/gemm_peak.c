@@ -65,8 +65,6 @@ static fv_status fill(fv_gemm_peak *p) {
 
 fv_status fv_gemm_peak_create(bool bf16, fv_gemm_peak **out) {
     *out = NULL;
-    if (bf16 && !fv_backend()->supports(FV_BF16))
-        return FV_FAIL(FV_ERR_UNSUPPORTED, "no bf16 matrix products on this machine");
     fv_gemm_peak *p = fv_calloc(1, sizeof *p);
     if (!p) return FV_ERR_NOMEM;
     p->dtype = bf16 ? FV_BF16 : FV_F32;

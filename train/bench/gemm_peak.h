@@ -10,7 +10,7 @@
 
 typedef struct fv_gemm_peak fv_gemm_peak;
 
-/* The caller frees *out with fv_gemm_peak_destroy.  FV_ERR_UNSUPPORTED: no bf16 here. */
+/* The caller frees *out with fv_gemm_peak_destroy. */
 fv_status fv_gemm_peak_create(bool bf16, fv_gemm_peak **out);
 void fv_gemm_peak_destroy(fv_gemm_peak *peak); /* NULL is fine */
 
