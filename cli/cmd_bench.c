@@ -10,19 +10,22 @@
 #include "train/bench/bench_ops.h"
 #include "train/bench/bench_train.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct bench_kind {
     const char *name;
+    bool timm; /* its benchmark.py measures that too */
     fv_status (*run)(const fv_settings *settings, const fv_report *report, fv_arena *arena,
                      fv_value *out);
 } bench_kind;
 
-static const bench_kind kinds[] = {{"train", fv_bench_train},
-                                   {"infer", fv_bench_infer},
-                                   {"data", fv_bench_data},
-                                   {"ops", fv_bench_ops},
-                                   {"explain", fv_bench_explain}};
+static const bench_kind kinds[] = {{"train", true, fv_bench_train},
+                                   {"infer", true, fv_bench_infer},
+                                   {"data", false, fv_bench_data},
+                                   {"ops", false, fv_bench_ops},
+                                   {"explain", false, fv_bench_explain}};
 
 #define KINDS ((int)(sizeof kinds / sizeof *kinds))
 
@@ -40,6 +43,58 @@ static fv_status find_kind(const char *name, const bench_kind **out) {
                    fv_suggest_text(name, names, hint));
 }
 
+static fv_status check(const fv_settings *s) {
+    if (s->json && s->csv)
+        return FV_FAIL(FV_ERR_CONFIG, "--json and --csv: the result has one form");
+    return FV_OK;
+}
+
+/* A result as a row of the tables that timm's benchmark.py writes; what they do not have follows.  A column that
+ * starts with _ has the kind before it. */
+static const struct timm_column {
+    const char *name, *key;
+    double unit;
+    int digits; /* behind the point, as timm rounds them */
+} timm_columns[] = {{"model", "model", 0.0, 0},
+                    {"_samples_per_sec", "images_per_second", 1.0, 2},
+                    {"_step_time", "step_seconds", 1e-3, 3},
+                    {"_batch_size", "batch_size", 0.0, 0},
+                    {"_img_size", "img_size", 0.0, 0},
+                    {"_gmacs", "gmacs", 1.0, 2},
+                    {"_macts", "activations", 1e6, 2},
+                    {"param_count", "params", 1e6, 2}};
+
+#define TIMM_COLUMNS (sizeof timm_columns / sizeof *timm_columns)
+
+static fv_value *timm_row(const fv_value *result, const char *kind, fv_arena *arena) {
+    fv_value *row = fv_value_new(arena, FV_VALUE_MAP);
+
+    for (const struct timm_column *c = timm_columns; c < timm_columns + TIMM_COLUMNS; c++) {
+        const fv_value *v = fv_value_find(result, c->key);
+        const double scale = pow(10.0, c->digits);
+        char name[32];
+        snprintf(name, sizeof name, "%s%s", c->name[0] == '_' ? kind : "", c->name);
+        fv_value_set(arena, row, name,
+                     c->unit > 0.0 ? fv_value_real(arena, round(v->real / c->unit * scale) / scale)
+                                   : fv_value_copy(arena, v));
+    }
+    for (const fv_value *v = result->first; v; v = v->next) {
+        size_t i = 0;
+        while (i < TIMM_COLUMNS && strcmp(timm_columns[i].key, v->key) != 0) i++;
+        if (i == TIMM_COLUMNS) fv_value_set(arena, row, v->key, fv_value_copy(arena, v));
+    }
+    return row;
+}
+
+static fv_status print(const fv_settings *s, const bench_kind *kind, const fv_value *result,
+                       fv_arena *arena) {
+    if (!result || result->incomplete) return FV_ERR_NOMEM;
+    if (s->json) return fv_print_json(result);
+    if (s->csv) return fv_print_csv(kind->timm ? timm_row(result, kind->name, arena) : result);
+    fv_print_map(result);
+    return FV_OK;
+}
+
 static fv_status run(const fv_args *args) {
     const fv_settings *s = &args->settings;
     const bench_kind *kind = NULL;
@@ -47,14 +102,14 @@ static fv_status run(const fv_args *args) {
     fv_arena arena = {0};
 
     FV_TRY(find_kind(args->positional[0], &kind));
+    FV_TRY(check(s));
     fv_interrupt_install();
     fv_progress_init(&progress, s->color);
     const fv_report report = fv_progress_report(&progress);
     fv_value *result = fv_value_new(&arena, FV_VALUE_MAP);
     fv_status status = kind->run(s, &report, &arena, result);
     fv_progress_end(&progress);
-    if (status == FV_OK && s->json) status = fv_print_json(result);
-    if (status == FV_OK && !s->json) fv_print_map(result);
+    if (status == FV_OK) status = print(s, kind, result, &arena);
     fv_arena_destroy(&arena);
     return status;
 }
@@ -72,10 +127,11 @@ const fv_command fv_command_bench = {
         "ops      a training step op by op, against the rates of products and of memory, and what\n"
         "         its tasks would take on up to --simulate-threads cores (best with --threads 1)\n"
         "explain  the methods of --method on noise images in memory, in turns: seconds per image,\n"
-        "         and how many forward passes take as long",
+        "         and how many forward passes take as long\n"
+        "--csv gives train and infer the columns of timm's benchmark tables, ours behind them",
     .example =
         "fovea bench train --model vit_tiny_patch16_224 --batch-size 32 --json\n"
-        "fovea bench infer --model davit_tiny --batch-size 8 --threads 1\n"
+        "fovea bench infer --model davit_tiny --batch-size 8 --threads 1 --csv\n"
         "fovea bench data --model vit_tiny_patch16_224 --data-dir data --workers 2\n"
         "fovea bench ops --model vit_tiny_patch16_224 --batch-size 32 --simulate-threads 64\n"
         "fovea bench explain --model davit_tiny --method lrp,gradcam --batch-size 1",

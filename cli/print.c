@@ -1,9 +1,11 @@
 #include "cli/print.h"
 
 #include "core/json.h"
+#include "core/text.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +25,10 @@ fv_status fv_print_json(const fv_value *v) {
 /* ---- maps ---- */
 
 #define COLUMN 12 /* of tables, behind the first */
+
+static bool is_table(const fv_value *v) {
+    return v->kind == FV_VALUE_LIST && v->first && v->first->kind == FV_VALUE_MAP;
+}
 
 static const char *scalar_text(const fv_value *v, char text[32]) {
     switch (v->kind) {
@@ -75,10 +81,10 @@ static void print_map(const fv_value *map, const char *indent) {
         if (v->kind == FV_VALUE_MAP) {
             fv_print("%s%s\n", indent, v->key);
             print_map(v, "  ");
-        } else if (v->kind == FV_VALUE_LIST && v->first && v->first->kind == FV_VALUE_MAP) {
+        } else if (is_table(v)) {
             print_table(v);
         } else {
-            fv_print("%s%-22s", indent, v->key);
+            fv_print("%s%-24s", indent, v->key);
             if (v->kind != FV_VALUE_LIST) fv_print("%s", scalar_text(v, text));
             for (const fv_value *item = v->first; item; item = item->next)
                 fv_print("%s%s", item == v->first ? "" : " ", scalar_text(item, text));
@@ -88,6 +94,59 @@ static void print_map(const fv_value *map, const char *indent) {
 }
 
 void fv_print_map(const fv_value *map) { print_map(map, ""); }
+
+/* ---- CSV ---- */
+
+static void append_quoted(fv_text *t, const char *s) {
+    fv_text_append(t, "\"");
+    for (; *s; s++) {
+        if (*s == '"') fv_text_append(t, "\"");
+        fv_text_append_bytes(t, s, 1);
+    }
+    fv_text_append(t, "\"");
+}
+
+static void append_cell(fv_text *t, const fv_value *v) {
+    char text[32];
+
+    if (v->kind == FV_VALUE_REAL) {
+        if (isfinite(v->real)) fv_text_real(t, v->real);
+    } else if (v->kind == FV_VALUE_STRING && strpbrk(v->text, ",\"\r\n")) {
+        append_quoted(t, v->text);
+    } else if (v->kind != FV_VALUE_NULL) {
+        fv_text_append(t, scalar_text(v, text));
+    }
+}
+
+static void append_row(fv_text *t, const fv_value *row, bool keys) {
+    const size_t start = t->bytes;
+
+    for (const fv_value *v = row->first; v; v = v->next) {
+        if (v->kind == FV_VALUE_LIST || v->kind == FV_VALUE_MAP) continue;
+        if (t->bytes > start) fv_text_append(t, ",");
+        keys ? fv_text_append(t, v->key) : append_cell(t, v);
+    }
+    fv_text_append(t, "\n");
+}
+
+fv_status fv_print_csv(const fv_value *map) {
+    fv_text t = {0};
+
+    if (!map || map->incomplete) return FV_ERR_NOMEM;
+    const fv_value *table = map->first;
+    while (table && !is_table(table)) table = table->next;
+    const fv_value *first = table ? table->first : map;
+    bool complete = !table || !table->incomplete;
+    append_row(&t, first, true);
+    for (const fv_value *row = first; row; row = table ? row->next : NULL) {
+        append_row(&t, row, false);
+        complete = complete && !row->incomplete;
+    }
+    const fv_status status = complete && !t.failed ? FV_OK : FV_ERR_NOMEM;
+    if (status == FV_OK) fv_print("%s", t.data);
+    fv_text_free(&t);
+    return status;
+}
 
 /* ---- text ---- */
 

@@ -11,6 +11,10 @@
 /* v as indented JSON and a newline on stdout.  A NULL or incomplete v is FV_ERR_NOMEM. */
 fv_status fv_print_json(const fv_value *v);
 
+/* v as CSV (RFC 4180): the names of its keys and a row of their values, for a map that holds a list of maps the keys
+ * and rows of that list (the first one).  A NULL or incomplete v is FV_ERR_NOMEM. */
+fv_status fv_print_csv(const fv_value *v);
+
 /* A map for people on stdout: a line per key, maps within indented, lists of maps as tables. */
 void fv_print_map(const fv_value *map);
 

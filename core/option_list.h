@@ -178,6 +178,7 @@
     INT(simulate_threads, 64, 1, 4096, BENCH, "cores up to which bench ops calculates times")        \
     INT(steps, 20, 1, 1000000, BENCH | EXPORT, "steps to measure; to write: 1 unless given")         \
     BOOL(json, false, ALL | NOT_SAVED, "print one JSON value on stdout")                             \
+    BOOL(csv, false, BENCH | NOT_SAVED, "print CSV on stdout: a line of names, then rows")           \
     STRING(color, "auto", "auto always never", ALL | NOT_SAVED, "coloured messages")
 /* clang-format on */
 

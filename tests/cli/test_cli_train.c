@@ -290,6 +290,54 @@ Test(cli_train, bench_ops) {
     cr_assert(speedup >= 1.0 && speedup <= 6.0, "%g", speedup);
 }
 
+/* The number of lines of the last stdout, and the first two without their ends. */
+static int lines(char first[1024], char second[1024]) {
+    int n = 0;
+
+    for (const char *c = cli_out; *c; c++) n += *c == '\n';
+    cr_assert_eq(sscanf(cli_out, "%1023[^\n]\n%1023[^\n]", first, second), 2, "%s", cli_out);
+    return n;
+}
+
+Test(cli_train, bench_csv) {
+    char names[1024], values[1024];
+    double rate, ms;
+
+    cr_assert_eq(cli_run("bench train --model mini_vit --batch-size 4 --grad-accum-steps 2 "
+                         "--precision f32 --warmup 0 --steps 1 --threads 1 --csv"),
+                 0, "%s", cli_err);
+    cr_assert_eq(lines(names, values), 2);
+    cr_assert_str_eq(names, "model,train_samples_per_sec,train_step_time,train_batch_size,"
+                            "train_img_size,train_gmacs,train_macts,param_count,gemm_peak_gflops,"
+                            "model_gflops_per_image,mfu,peak_rss_mb,threads,precision,loss");
+    cr_assert_eq(sscanf(values, "mini_vit,%lf,%lf,8,32,0.01,0.08,0.11,", &rate, &ms), 2, "%s",
+                 values);
+    cr_assert_float_eq(rate * ms, 8e3, 8.0, "milliseconds: %s", values);
+    cr_assert_not_null(strstr(values, ",1,f32,"), "%s", values);
+
+    cr_assert_eq(cli_run("bench infer --model mini_vit --batch-size 3 --warmup 0 --steps 1 --csv"),
+                 0);
+    cr_assert_eq(lines(names, values), 2);
+    cr_assert_eq(strncmp(names, "model,infer_samples_per_sec,infer_step_time,", 44), 0, "%s",
+                 names);
+
+    cr_assert_eq(cli_run("bench data --model mini_vit --data-dir %s --batch-size 5 --warmup 0 "
+                         "--steps 1 --workers 1 --csv",
+                         cli_path("data")),
+                 0, "%s", cli_err);
+    cr_assert_eq(lines(names, values), 2);
+    cr_assert_str_eq(names,
+                     "images_per_second,step_seconds,images,pass_images,workers,peak_rss_mb");
+
+    cr_assert_eq(cli_run("bench ops --model mini_vit --batch-size 2 --warmup 1 --steps 1 --csv"), 0,
+                 "%s", cli_err);
+    cr_assert_gt(lines(names, values), 10);
+    cr_assert_str_eq(names, "op,pass,calls,seconds,share,gflops,gbytes,roof,efficiency");
+
+    cr_assert_eq(cli_run("bench ops --model mini_vit --csv --json"), 2);
+    cr_assert(cli_one_error("--json and --csv"), "%s", cli_err);
+}
+
 Test(cli_train, bench_explain) {
     cr_assert_eq(cli_run("bench explain --model mini_davit --method lrp,normgrad:meta_lr=1e-3 "
                          "--batch-size 2 --warmup 0 --steps 2 --json"),

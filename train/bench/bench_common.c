@@ -81,13 +81,16 @@ fv_status fv_bench_rate(const fv_bench_steps *b, fv_arena *arena, fv_value *out)
     const struct {
         const char *key;
         double value;
-    } reals[] = {{"images_per_second", rate},
-                 {"gemm_peak_gflops", peak},
-                 {"model_gflops_per_image", gflops},
-                 {"mfu", rate * gflops / peak},
-                 {"peak_rss_mb", fv_bench_peak_rss_mb()},
+    } reals[] = {{"gmacs", cost.macs * 1e-9},   {"images_per_second", rate},
+                 {"gemm_peak_gflops", peak},    {"model_gflops_per_image", gflops},
+                 {"mfu", rate * gflops / peak}, {"peak_rss_mb", fv_bench_peak_rss_mb()},
                  {"step_seconds", seconds}};
 
+    fv_value_set(arena, out, "model", fv_value_string(arena, b->model->name));
+    fv_value_set(arena, out, "batch_size", fv_value_int(arena, b->images));
+    fv_value_set(arena, out, "img_size", fv_value_int(arena, b->model->input.width));
+    fv_value_set(arena, out, "params", fv_value_int(arena, fv_params_count(&b->model->params)));
+    fv_value_set(arena, out, "activations", fv_value_int(arena, (int64_t)cost.activations));
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
         fv_value_set(arena, out, reals[i].key, fv_value_real(arena, reals[i].value));
     fv_value_set(arena, out, "threads", fv_value_int(arena, fv_threads()));
