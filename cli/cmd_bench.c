@@ -43,9 +43,13 @@ static fv_status find_kind(const char *name, const bench_kind **out) {
                    fv_suggest_text(name, names, hint));
 }
 
-static fv_status check(const fv_settings *s) {
+static fv_status check(const fv_settings *s, const bench_kind *kind) {
     if (s->json && s->csv)
         return FV_FAIL(FV_ERR_CONFIG, "--json and --csv: the result has one form");
+    if (s->profile && kind->run != fv_bench_train)
+        return FV_FAIL(FV_ERR_CONFIG, "--profile: only bench train takes it (see bench ops)");
+    if (s->profile && s->csv)
+        return FV_FAIL(FV_ERR_CONFIG, "--profile and --csv: bench ops --csv writes its rows");
     return FV_OK;
 }
 
@@ -102,7 +106,7 @@ static fv_status run(const fv_args *args) {
     fv_arena arena = {0};
 
     FV_TRY(find_kind(args->positional[0], &kind));
-    FV_TRY(check(s));
+    FV_TRY(check(s, kind));
     fv_interrupt_install();
     fv_progress_init(&progress, s->color);
     const fv_report report = fv_progress_report(&progress);
@@ -121,7 +125,8 @@ const fv_command fv_command_bench = {
     .details =
         "train    a synthetic batch in memory: updates as train makes them, without loading.  The\n"
         "         peak is the best rate of a 2048 x 2048 x 2048 product, measured between the "
-        "steps\n"
+        "steps;\n"
+        "         --profile adds the rows of ops\n"
         "infer    the same for batches as eval classifies them\n"
         "data     images of --data-dir as train with these options and those of -c loads them\n"
         "ops      a training step op by op, against the rates of products and of memory, and what\n"

@@ -176,6 +176,7 @@
     BOOL(shared_scale, false, EXPLAIN, "one range for the maps of an image beside one another")      \
     INT(warmup, 5, 0, 1000000, BENCH, "steps before the clock starts")                               \
     INT(simulate_threads, 64, 1, 4096, BENCH, "cores up to which bench ops calculates times")        \
+    BOOL(profile, false, BENCH, "bench train: time, operations and bytes of every op too")           \
     INT(steps, 20, 1, 1000000, BENCH | EXPORT, "steps to measure; to write: 1 unless given")         \
     BOOL(json, false, ALL | NOT_SAVED, "print one JSON value on stdout")                             \
     BOOL(csv, false, BENCH | NOT_SAVED, "print CSV on stdout: a line of names, then rows")           \

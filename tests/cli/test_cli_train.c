@@ -332,10 +332,39 @@ Test(cli_train, bench_csv) {
     cr_assert_eq(cli_run("bench ops --model mini_vit --batch-size 2 --warmup 1 --steps 1 --csv"), 0,
                  "%s", cli_err);
     cr_assert_gt(lines(names, values), 10);
-    cr_assert_str_eq(names, "op,pass,calls,seconds,share,gflops,gbytes,roof,efficiency");
+    cr_assert_str_eq(names,
+                     "op,pass,calls,seconds,share,flops,bytes,gflops,gbytes,roof,efficiency");
 
     cr_assert_eq(cli_run("bench ops --model mini_vit --csv --json"), 2);
     cr_assert(cli_one_error("--json and --csv"), "%s", cli_err);
+}
+
+Test(cli_train, bench_profile) {
+    cr_assert_eq(cli_run("bench train --model mini_vit --batch-size 4 --precision f32 --warmup 0 "
+                         "--steps 2 --profile --json"),
+                 0, "%s", cli_err);
+    const fv_value *v = cli_json();
+    cr_assert_gt(fv_value_find(v, "images_per_second")->real, 0.0);
+    cr_assert_gt(fv_value_find(v, "memory_peak_gbytes")->real, 0.0);
+    double share = 0.0, flops = 0.0;
+    for (const fv_value *op = fv_value_find(v, "ops")->first; op; op = op->next) {
+        const double seconds = fv_value_find(op, "seconds")->real;
+        share += fv_value_find(op, "share")->real;
+        flops += fv_value_find(op, "flops")->real;
+        cr_assert_float_eq(fv_value_find(op, "gbytes")->real * seconds,
+                           1e-9 * fv_value_find(op, "bytes")->real, 1e-9);
+    }
+    cr_assert_float_eq(share, 1.0, 1e-9);
+    cr_assert_float_eq(1e-9 * flops, 4.0 * fv_value_find(v, "model_gflops_per_image")->real, 1e-6);
+
+    cr_assert_eq(cli_run("bench train --model mini_vit --batch-size 4 --warmup 0 --steps 1 "
+                         "--profile"),
+                 0);
+    cr_assert_not_null(strstr(cli_out, "\nop "), "a table: %s", cli_out);
+    cr_assert_eq(cli_run("bench infer --model mini_vit --profile"), 2);
+    cr_assert(cli_one_error("bench train"), "%s", cli_err);
+    cr_assert_eq(cli_run("bench train --model mini_vit --profile --csv"), 2);
+    cr_assert(cli_one_error("bench ops --csv"), "%s", cli_err);
 }
 
 Test(cli_train, bench_explain) {

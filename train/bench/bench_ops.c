@@ -36,6 +36,7 @@ typedef struct profile {
     row *rows; /* [2 ops + 1], the last is what is outside of ops */
     int n_rows, n_counts;
     int64_t count[MOST_COUNTS];
+    double memory_gbytes; /* per second, the machine's */
     row *current;
     double since; /* when the current row began */
     bool on;
@@ -142,17 +143,17 @@ static void choose_counts(profile *p) {
     p->count[p->n_counts++] = most;
 }
 
-static fv_status measure(profile *p, fv_bench_step *b) {
-    const fv_settings *s = p->settings;
+static fv_status measure(profile *p, fv_bench_step *b, int64_t warmup) {
+    const int64_t n = warmup + p->settings->steps;
 
     p->current = &p->rows[p->n_rows - 1];
     fv_tape_observe(fv_stepper_tape(b->stepper), see_op, p);
     fv_parallel_observe(see_region, p);
     fv_parallel_assume((int)s->simulate_threads);
     fv_status status = FV_OK;
-    for (int64_t i = 0; i < s->warmup + s->steps && status == FV_OK; i++) {
+    for (int64_t i = 0; i < n && status == FV_OK; i++) {
         if (fv_report_stop(b->report)) status = FV_FAIL(FV_ERR_INTERRUPTED, "interrupted");
-        p->on = i >= s->warmup;
+        p->on = i >= warmup;
         p->next = 0;
         p->since = fv_clock_seconds();
         if (status == FV_OK) status = fv_bench_step_run(b, i);
@@ -167,6 +168,30 @@ static fv_status measure(profile *p, fv_bench_step *b) {
         status = FV_FAIL(FV_ERR_INTERNAL, "the steps differ in their tasks, or memory ran out");
     for (int64_t i = 0; i < p->n_regions && status == FV_OK; i++) add_bounds(p, &p->regions[i]);
     return status;
+}
+
+/* Observes updates of b, warmup others before them.  End with profile_free, also after a failure. */
+static fv_status profile_run(profile *p, fv_bench_step *b, int64_t warmup) {
+    p->settings = b->settings;
+    p->n_rows = 2 * fv_ops_count + 1;
+    choose_counts(p);
+    p->rows = fv_calloc((size_t)p->n_rows, sizeof *p->rows);
+    if (!p->rows) return FV_ERR_NOMEM;
+    FV_TRY(fv_memory_peak(&p->memory_gbytes));
+    return measure(p, b, warmup);
+}
+
+static void profile_free(profile *p) {
+    fv_free(p->rows);
+    fv_free(p->regions);
+    fv_free(p->task);
+}
+
+static double step_seconds(const profile *p) {
+    double sum = 0.0;
+
+    for (int i = 0; i < p->n_rows; i++) sum += p->rows[i].seconds;
+    return sum / (double)p->settings->steps;
 }
 
 /* ---- results ---- */
@@ -187,7 +212,7 @@ typedef struct roofs {
 static fv_value *write_row(const profile *p, const row *r, double step, roofs roof,
                            fv_arena *arena) {
     const double steps = (double)p->settings->steps, seconds = r->seconds / steps;
-    const double gflops = 2.0 * r->macs / steps * GIGA, gbytes = r->bytes / steps * GIGA;
+    const double flops = 2.0 * r->macs / steps, bytes = r->bytes / steps;
     const int last = p->n_counts - 1;
     fv_value *map = fv_value_new(arena, FV_VALUE_MAP);
 
@@ -199,9 +224,11 @@ static fv_value *write_row(const profile *p, const row *r, double step, roofs ro
     set_real(arena, map, "calls", (double)r->calls / steps);
     set_real(arena, map, "seconds", seconds);
     set_real(arena, map, "share", seconds / step);
-    set_real(arena, map, "gflops", gflops / seconds);
-    set_real(arena, map, "gbytes", gbytes / seconds);
-    set_real(arena, map, "roof", fmax(gflops / roof.gflops, gbytes / roof.gbytes) / seconds);
+    set_real(arena, map, "flops", flops);
+    set_real(arena, map, "bytes", bytes);
+    set_real(arena, map, "gflops", flops * GIGA / seconds);
+    set_real(arena, map, "gbytes", bytes * GIGA / seconds);
+    set_real(arena, map, "roof", fmax(flops / roof.gflops, bytes / roof.gbytes) * GIGA / seconds);
     set_real(arena, map, "efficiency",
              r->bound[last] > 0.0 ? r->work / ((double)p->count[last] * r->bound[last]) : 1.0);
     return map;
@@ -226,41 +253,45 @@ static fv_value *write_simulated(const profile *p, fv_arena *arena) {
     return list;
 }
 
-static void write(profile *p, const fv_bench_step *b, double gbytes, fv_arena *arena,
-                  fv_value *out) {
-    const roofs roof = {fv_gemm_peak_gflops(b->peak), gbytes};
+static void write_ops(profile *p, const fv_bench_step *b, fv_arena *arena, fv_value *out) {
+    const roofs roof = {fv_gemm_peak_gflops(b->peak), p->memory_gbytes};
+    const double step = step_seconds(p);
     fv_value *ops = fv_value_new(arena, FV_VALUE_LIST);
-    double step = 0.0;
 
-    for (int i = 0; i < p->n_rows; i++) step += p->rows[i].seconds / (double)p->settings->steps;
     qsort(p->rows, (size_t)p->n_rows, sizeof *p->rows, slowest_first);
     for (int i = 0; i < p->n_rows && p->rows[i].seconds > 0.0; i++)
         fv_value_add(ops, write_row(p, &p->rows[i], step, roof, arena));
-    set_real(arena, out, "gemm_peak_gflops", roof.gflops);
     set_real(arena, out, "memory_peak_gbytes", roof.gbytes);
-    set_real(arena, out, "step_seconds", step);
+    fv_value_set(arena, out, "ops", ops);
+}
+
+static void write(profile *p, const fv_bench_step *b, fv_arena *arena, fv_value *out) {
+    set_real(arena, out, "gemm_peak_gflops", fv_gemm_peak_gflops(b->peak));
+    set_real(arena, out, "step_seconds", step_seconds(p));
     fv_value_set(arena, out, "threads", fv_value_int(arena, fv_threads()));
     fv_value_set(arena, out, "precision", fv_value_string(arena, b->bf16 ? "bf16" : "f32"));
-    fv_value_set(arena, out, "ops", ops);
+    write_ops(p, b, arena, out);
     fv_value_set(arena, out, "simulated", write_simulated(p, arena));
+}
+
+fv_status fv_bench_ops_profile(fv_bench_step *b, fv_arena *arena, fv_value *out) {
+    profile p = {0};
+
+    const fv_status status = profile_run(&p, b, 0);
+    if (status == FV_OK) write_ops(&p, b, arena, out);
+    profile_free(&p);
+    return status;
 }
 
 fv_status fv_bench_ops(const fv_settings *settings, const fv_report *report, fv_arena *arena,
                        fv_value *out) {
     fv_bench_step b = {.settings = settings, .report = report};
-    profile p = {.settings = settings, .n_rows = 2 * fv_ops_count + 1};
-    double gbytes = 0.0;
+    profile p = {0};
 
-    choose_counts(&p);
-    p.rows = fv_calloc((size_t)p.n_rows, sizeof *p.rows);
-    fv_status status = p.rows ? FV_OK : FV_ERR_NOMEM;
-    if (status == FV_OK) status = fv_bench_step_create(&b, settings->batch_size);
-    if (status == FV_OK) status = fv_memory_peak(&gbytes);
-    if (status == FV_OK) status = measure(&p, &b);
-    if (status == FV_OK) write(&p, &b, gbytes, arena, out);
+    fv_status status = fv_bench_step_create(&b, settings->batch_size);
+    if (status == FV_OK) status = profile_run(&p, &b, settings->warmup);
+    if (status == FV_OK) write(&p, &b, arena, out);
     fv_bench_step_destroy(&b);
-    fv_free(p.rows);
-    fv_free(p.regions);
-    fv_free(p.task);
+    profile_free(&p);
     return status;
 }

@@ -1,6 +1,7 @@
 #include "train/bench/bench_train.h"
 
 #include "train/bench/bench_common.h"
+#include "train/bench/bench_ops.h"
 #include "train/bench/bench_step.h"
 
 static fv_status run(fv_bench_step *b, fv_arena *arena, fv_value *out) {
@@ -20,7 +21,7 @@ static fv_status run(fv_bench_step *b, fv_arena *arena, fv_value *out) {
     fv_value_set(arena, out, "blocks", fv_value_int(arena, blocks));
     fv_value_set(arena, out, "recomputed_blocks", fv_value_int(arena, recomputed));
     fv_value_set(arena, out, "loss", fv_value_real(arena, b->result.loss));
-    return FV_OK;
+    return b->settings->profile ? fv_bench_ops_profile(b, arena, out) : FV_OK;
 }
 
 fv_status fv_bench_train(const fv_settings *settings, const fv_report *report, fv_arena *arena,
