@@ -149,7 +149,6 @@ static fv_status measure(profile *p, fv_bench_step *b, int64_t warmup) {
     p->current = &p->rows[p->n_rows - 1];
     fv_tape_observe(fv_stepper_tape(b->stepper), see_op, p);
     fv_parallel_observe(see_region, p);
-    fv_parallel_assume((int)s->simulate_threads);
     fv_status status = FV_OK;
     for (int64_t i = 0; i < n && status == FV_OK; i++) {
         if (fv_report_stop(b->report)) status = FV_FAIL(FV_ERR_INTERRUPTED, "interrupted");
@@ -161,7 +160,6 @@ static fv_status measure(profile *p, fv_bench_step *b, int64_t warmup) {
         p->on = false; /* the peak is nobody's time */
         if (status == FV_OK) status = fv_gemm_peak_measure(b->peak);
     }
-    fv_parallel_assume(0);
     fv_parallel_observe(NULL, NULL);
     fv_tape_observe(fv_stepper_tape(b->stepper), NULL, NULL);
     if (status == FV_OK && p->failed)
@@ -289,7 +287,10 @@ fv_status fv_bench_ops(const fv_settings *settings, const fv_report *report, fv_
     profile p = {0};
 
     fv_status status = fv_bench_step_create(&b, settings->batch_size);
+    fv_parallel_assume(
+        (int)settings->simulate_threads); /* tasks are cut as so many threads want them */
     if (status == FV_OK) status = profile_run(&p, &b, settings->warmup);
+    fv_parallel_assume(0);
     if (status == FV_OK) write(&p, &b, arena, out);
     fv_bench_step_destroy(&b);
     profile_free(&p);
