@@ -176,10 +176,12 @@ static fv_tensor convolve(const fv_backend_table *table, const fv_conv *c) {
                          ours ? "fovea:depthwise" : "widened to f32");
     void *packed = fv_alloc(table->conv_packed_bytes(plan) + 1, 1);
     cr_assert_not_null(packed);
+    const uint64_t calls = fv_alloc_calls();
     if (forward || data) cr_assert_eq(table->conv_pack(plan, w.data, packed), FV_OK);
     cr_assert_eq(table->conv_run(plan, data ? dy.data : x.data, forward || data ? packed : dy.data,
                                  forward ? bias.data : NULL, out.data),
                  FV_OK);
+    cr_assert_eq(fv_alloc_calls(), calls);
     fv_free(packed);
     fv_free(x.data);
     fv_free(w.data);
