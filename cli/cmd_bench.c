@@ -48,6 +48,10 @@ static fv_status check(const fv_settings *s, const bench_kind *kind) {
         return FV_FAIL(FV_ERR_CONFIG, "--json and --csv: the result has one form");
     if (s->profile && kind->run != fv_bench_train)
         return FV_FAIL(FV_ERR_CONFIG, "--profile: only bench train takes it (see bench ops)");
+    if ((s->mem_limit[0] || s->grad_checkpointing) && kind->run != fv_bench_train &&
+        kind->run != fv_bench_ops)
+        return FV_FAIL(FV_ERR_CONFIG,
+                       "--mem-limit and --grad-checkpointing: only bench train and ops take them");
     if (s->profile && s->csv)
         return FV_FAIL(FV_ERR_CONFIG, "--profile and --csv: bench ops --csv writes its rows");
     return FV_OK;

@@ -119,12 +119,16 @@ static void append_cell(fv_text *t, const fv_value *v) {
 }
 
 static void append_row(fv_text *t, const fv_value *row, bool keys) {
-    const size_t start = t->bytes;
+    bool first = true;
 
     for (const fv_value *v = row->first; v; v = v->next) {
         if (v->kind == FV_VALUE_LIST || v->kind == FV_VALUE_MAP) continue;
-        if (t->bytes > start) fv_text_append(t, ",");
-        keys ? fv_text_append(t, v->key) : append_cell(t, v);
+        if (!first) fv_text_append(t, ",");
+        first = false;
+        if (keys)
+            fv_text_append(t, v->key);
+        else
+            append_cell(t, v);
     }
     fv_text_append(t, "\n");
 }

@@ -122,10 +122,11 @@ fv_status fv_tape_backward(fv_tape *tape, fv_var *y, const float *dy) {
     int64_t part = tape->n_parts - 1;
     for (int64_t i = y->id; status == FV_OK && i >= 0; i--) {
         fv_var *v = tape->vars[i];
+        while (part >= 0 && tape->parts[part].first > i)
+            fv_tape_leave_part(tape, &tape->parts[part--]);
         if (!v->grad.data) continue;
         if (v->watch & FV_WATCH_GRAD || !v->op) fv_memplan_keep(tape->plan, v->grad_buffer);
         if (!v->op) continue;
-        while (part >= 0 && tape->parts[part].last > v->id) part--;
         if (part >= 0 && tape->parts[part].last == v->id)
             status = fv_tape_recompute(tape, &tape->parts[part]);
         if (status == FV_OK) status = step_back(tape, v);

@@ -23,7 +23,7 @@ typedef struct record {
     entry *entries;
     int32_t count, capacity;
     size_t block_bytes;
-    int solved, used, accepted; /* accepted: within the limit */
+    int solved, used;
 } record;
 
 struct fv_memplan {
@@ -32,7 +32,7 @@ struct fv_memplan {
     uint64_t clock, history;
     int32_t count;    /* allocations of this step */
     int32_t replayed; /* of them, those with a planned place */
-    int replaying, fell_back, stale, refused;
+    int replaying, fell_back, stale;
     fv_region memory;
     size_t end;  /* of the memory in use: what is recorded goes behind it */
     size_t live; /* of it, recorded and not released */
@@ -66,7 +66,7 @@ static record *find_record(fv_memplan *plan, uint64_t key) {
     }
     oldest->key = key;
     oldest->used = 1;
-    oldest->solved = oldest->accepted = 0;
+    oldest->solved = 0;
     return oldest;
 }
 
@@ -126,22 +126,24 @@ static size_t planned_bytes(const fv_memplan *plan) {
 static void finish_recording(fv_memplan *plan) {
     record *r = plan->current;
 
-    if (!r || plan->replaying || r->count == 0) return;
-    if (!plan->fell_back && !r->solved) (void)solve(r);
+    if (!r || plan->replaying || r->solved) return;
+    if (!plan->fell_back && r->count > 0) (void)solve(r);
     fv_region_trim(&plan->memory, planned_bytes(plan));
 }
 
 static int within_limit(const fv_memplan *plan, size_t bytes) {
-    const size_t others = fv_alloc_bytes();
-    return !plan->limit || others + bytes <= plan->limit;
+    return !plan->limit || fv_alloc_bytes() + bytes <= plan->limit;
 }
 
-/* A plan takes more than what lived at once while it was recorded, for there are gaps. */
-static void judge(fv_memplan *plan, record *r) {
-    r->accepted = within_limit(plan, r->block_bytes);
-    plan->refused = !r->accepted;
-    r->solved = r->accepted;
-    if (plan->refused) r->block_bytes = 0;
+int fv_memplan_fits(fv_memplan *plan) {
+    record *r = plan->current;
+
+    finish_recording(plan);
+    if (!r || !r->solved || within_limit(plan, r->block_bytes)) return 1;
+    r->solved = 0;
+    r->count = 0;
+    fv_region_trim(&plan->memory, planned_bytes(plan));
+    return 0;
 }
 
 void fv_memplan_begin(fv_memplan *plan, uint64_t key) {
@@ -151,9 +153,8 @@ void fv_memplan_begin(fv_memplan *plan, uint64_t key) {
     plan->current = r;
     plan->count = plan->replayed = 0;
     plan->history = 0;
-    plan->fell_back = plan->stale = plan->refused = 0;
+    plan->fell_back = plan->stale = 0;
     plan->end = plan->live = 0;
-    if (r->solved && !r->accepted) judge(plan, r);
     plan->replaying = r->solved && fv_region_reach(&plan->memory, r->block_bytes) == FV_OK;
     if (!plan->replaying) {
         r->count = 0;
@@ -210,7 +211,7 @@ void *fv_memplan_alloc(fv_memplan *plan, size_t bytes, int32_t *id) {
         fall_back(plan);
     }
     const size_t offset = plan->end;
-    if (plan->refused || !within_limit(plan, plan->live + bytes)) {
+    if (!within_limit(plan, plan->live + bytes)) {
         fail_over_limit(plan);
         return NULL;
     }

@@ -22,10 +22,13 @@ void fv_memplan_destroy(fv_memplan *plan);
  * are kept.  All buffers of the previous step become invalid. */
 void fv_memplan_begin(fv_memplan *plan, uint64_t key);
 
-/* A buffer that takes the living ones of a step that is recorded, and all that fv_alloc holds, over so many
- * bytes counts as memory that has run out; so does a plan when it is to be followed for the first time.
- * 0: no limit. */
+/* While a step is recorded, a buffer that takes the living ones and all that fv_alloc holds over so many
+ * bytes counts as memory that has run out; 0: no limit. */
 void fv_memplan_set_limit(fv_memplan *plan, size_t bytes);
+
+/* Behind a step: solves it if it was recorded.  A plan takes more than what lived at once, for there are gaps: 0
+ * when it is over the limit, and then it is forgotten and the step's buffers with it. */
+int fv_memplan_fits(fv_memplan *plan);
 
 /* A buffer, FV_ALIGN aligned, contents undefined; NULL when memory runs out.  *id names it. */
 void *fv_memplan_alloc(fv_memplan *plan, size_t bytes, int32_t *id);

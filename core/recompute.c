@@ -30,9 +30,11 @@ static bool at_hand(const fv_var *v, const fv_var *result) {
 }
 
 static void forget(fv_tape *tape, const fv_var *v, const fv_var *result) {
+    const bool all = tape->step.mode == FV_INFER;
+
     if (!v->op || v->op->alias) return;
     if (!at_hand(v, result)) fv_memplan_release(tape->plan, v->buffer);
-    for (int i = 0; saves_much(v) && i < v->n_saved; i++)
+    for (int i = 0; (all || saves_much(v)) && i < v->n_saved; i++)
         fv_memplan_release(tape->plan, v->saved_buffer[i]);
 }
 
@@ -51,11 +53,12 @@ static fv_status append(fv_tape *tape, fv_part part) {
 fv_var *fv_recompute_end(fv_var *y, int64_t begin) {
     fv_tape *tape = y->tape;
 
-    if (tape->status != FV_OK || tape->step.mode != FV_TRAIN) return y;
-    if (tape->parts_seen++ >= tape->step.recompute || tape->step.dry) return y;
-    if (!y->needs_grad || y->id < begin) return y;
+    if (tape->status != FV_OK || tape->step.mode == FV_EXPLAIN || y->id < begin) return y;
+    const bool again = tape->step.mode == FV_TRAIN;
+    if (again && tape->parts_seen++ >= tape->step.recompute) return y;
+    if (tape->step.dry || tape->edit || (again && !y->needs_grad)) return y;
     const fv_part part = {(int32_t)begin, y->id};
-    if (append(tape, part) != FV_OK) return fv_tape_fail(tape, FV_ERR_NOMEM);
+    if (again && append(tape, part) != FV_OK) return fv_tape_fail(tape, FV_ERR_NOMEM);
     for (int32_t i = part.first; i <= part.last; i++) forget(tape, tape->vars[i], y);
     return y;
 }
@@ -114,4 +117,15 @@ fv_status fv_tape_recompute(fv_tape *tape, const fv_part *part) {
         FV_TRY(fv_tape_run(tape, v));
     }
     return FV_OK;
+}
+
+void fv_tape_leave_part(fv_tape *tape, const fv_part *part) {
+    const fv_var *result = tape->vars[part->last];
+
+    for (int32_t i = part->first; i < part->last; i++) {
+        const fv_var *v = tape->vars[i];
+        if (!v->wanted || v->needs_grad || v->op->alias || at_hand(v, result)) continue;
+        fv_memplan_release(tape->plan, v->buffer);
+        for (int k = 0; k < v->n_saved; k++) fv_memplan_release(tape->plan, v->saved_buffer[k]);
+    }
 }

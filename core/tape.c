@@ -108,10 +108,7 @@ uint32_t fv_tape_next_layer(fv_tape *tape) { return tape->next_layer++; }
 
 void *fv_tape_buffer(fv_tape *tape, size_t bytes, int32_t *id) {
     void *p = fv_memplan_alloc(tape->plan, bytes, id);
-    if (!p) {
-        *id = -1;
-        fv_tape_store(tape, FV_ERR_NOMEM);
-    }
+    if (!p) *id = -1;
     return p;
 }
 
@@ -386,6 +383,8 @@ fv_var *fv_keep(fv_var *x) {
 size_t fv_tape_bytes(const fv_tape *tape) { return fv_memplan_bytes(tape->plan); }
 
 void fv_tape_set_limit(fv_tape *tape, size_t bytes) { fv_memplan_set_limit(tape->plan, bytes); }
+
+bool fv_tape_fits(fv_tape *tape) { return fv_memplan_fits(tape->plan); }
 
 /* ---- the record ---- */
 

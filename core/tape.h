@@ -118,8 +118,8 @@ void fv_tape_clear_watches(fv_tape *tape); /* and the edit function */
 typedef void fv_edit_fn(fv_var *x, const char *name, void *user);
 void fv_tape_set_edit(fv_tape *tape, fv_edit_fn *edit, void *user);
 /* Is told when an op begins and when it ends, in the forward pass and in fv_tape_backward (but for
- * views whose gradient is handed over as it is).  For measurements;
- * NULL: nobody is. */
+ * views whose gradient is handed over as it is).  What is computed again counts as forward.  For
+ * measurements; NULL: nobody is. */
 typedef void fv_op_observer(void *user, const fv_var *y, bool backward, bool ends);
 void fv_tape_observe(fv_tape *tape, fv_op_observer *observer, void *user);
 /* Names an activation; free when nothing watches it.  Returns x.  What an op makes of a parameter is
@@ -136,7 +136,8 @@ fv_var *fv_keep(fv_var *x);
 /* Layers mark their parts (blocks): what is recorded from begin on, up to the part's result y, which is
  * returned.  Nothing else of a part may be read behind it, and parts do not overlap.  In FV_TRAIN the
  * first fv_step.recompute parts forget their activations and compute them again, with the same random
- * keys, when the backward pass needs them. */
+ * keys, when the backward pass needs them; not while an edit function is set.  In FV_INFER a part's end
+ * is the end of all its values but y and those that are kept. */
 int64_t fv_recompute_begin(const fv_tape *tape);
 fv_var *fv_recompute_end(fv_var *y, int64_t begin);
 int64_t fv_tape_parts(const fv_tape *tape); /* marked so far in this FV_TRAIN step, dry ones too */
@@ -183,9 +184,11 @@ int fv_tape_scratch_mark(const fv_tape *tape);
 void fv_tape_scratch_release(fv_tape *tape, int mark);
 
 size_t fv_tape_bytes(const fv_tape *tape); /* that its buffers take */
-/* Steps whose buffers, with all that fv_alloc holds, would take more bytes fail with FV_ERR_NOMEM; 0: no
- * limit. */
+/* Steps that are recorded fail with FV_ERR_NOMEM when their buffers, with all that fv_alloc holds, take more
+ * bytes; 0: no limit. */
 void fv_tape_set_limit(fv_tape *tape, size_t bytes);
+/* Behind a step: may it be repeated within the limit? */
+bool fv_tape_fits(fv_tape *tape);
 
 /* ---- the record ---- */
 int64_t fv_tape_count(const fv_tape *tape); /* variables, leaves included */

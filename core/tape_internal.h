@@ -69,7 +69,7 @@ static inline void fv_tape_tell(const fv_tape *tape, const fv_var *y, bool backw
 /* Stores the first failure, with the thread's message. */
 void fv_tape_store(fv_tape *tape, fv_status status);
 
-/* A planned buffer; NULL stores FV_ERR_NOMEM. */
+/* A planned buffer; NULL: FV_ERR_NOMEM, the message is set. */
 void *fv_tape_buffer(fv_tape *tape, size_t bytes, int32_t *id);
 
 /* The op has returned and its buffers are marked as used: gives up the fv_tape_scratch buffers.
@@ -79,8 +79,10 @@ fv_status fv_tape_end_op(fv_tape *tape);
 /* Runs the forward pass of y's op, whose buffers are there. */
 fv_status fv_tape_run(fv_tape *tape, fv_var *y);
 
-/* Computes again what the backward pass is going to read of a part. */
+/* Computes again what the backward pass is going to read of a part; and when the pass has left it, gives
+ * up what had no backward of its own. */
 fv_status fv_tape_recompute(fv_tape *tape, const fv_part *part);
+void fv_tape_leave_part(fv_tape *tape, const fv_part *part);
 
 /* Forgets proposals unless this step is a later pass of the update they belong to. */
 void fv_tape_open_update(fv_tape *tape);

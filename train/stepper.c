@@ -16,6 +16,7 @@ struct fv_stepper {
     float *dy;                             /* [effective_batch], each 1 / effective_batch */
     int64_t chunk, pass_samples;
     int64_t blocks, recompute; /* of them, the first ones */
+    bool settled;              /* how many is decided */
 };
 
 static int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
@@ -64,6 +65,7 @@ static fv_status plan_memory(fv_stepper *s) {
     s->blocks = fv_tape_parts(s->tape);
     s->recompute = s->config.grad_checkpointing ? s->blocks : 0;
     const size_t limit = s->config.mem_limit;
+    s->settled = !limit;
     if (limit)
         fv_tape_set_limit(s->tape, limit > FV_STEPPER_RESERVE ? limit - FV_STEPPER_RESERVE : 1);
     return FV_OK;
@@ -162,17 +164,28 @@ static fv_status run(fv_stepper *s, const fv_stepper_pass *pass) {
     return fv_tape_backward(s->tape, loss, s->dy + pass->first);
 }
 
+/* While it is not settled how much is recomputed, which the first pass of a run decides. */
+static fv_status attempt(fv_stepper *s, const fv_stepper_pass *pass) {
+    FV_TRY(run(s, pass));
+    if (s->settled || fv_tape_fits(s->tape)) return FV_OK;
+    return FV_FAIL(FV_ERR_NOMEM, "the memory plan takes more than what is left to activations");
+}
+
 fv_status fv_stepper_run(fv_stepper *s, const fv_stepper_pass *pass) {
     fv_status status;
 
     if (s->config.bce && !pass->targets)
         return FV_FAIL(FV_ERR_INTERNAL, "binary cross entropy needs targets");
-    do status = run(s, pass);
-    while (status == FV_ERR_NOMEM && s->config.mem_limit && pass->first == 0 && recompute_more(s));
-    if (status == FV_ERR_NOMEM && s->config.mem_limit)
+    do status = attempt(s, pass);
+    while (status == FV_ERR_NOMEM && !s->settled && recompute_more(s));
+    if (status == FV_ERR_NOMEM && !s->settled)
         fv_error_context(status,
                          "a pass of %lld images does not fit into %zu MB, all blocks recomputed",
                          (long long)pass->n, s->config.mem_limit >> 20);
+    if (status == FV_OK && !s->settled) {
+        fv_tape_set_limit(s->tape, 0); /* later passes are like this one, or smaller */
+        s->settled = true;
+    }
     return status;
 }
 

@@ -27,11 +27,11 @@ typedef struct fv_stepper_config {
     float smoothing;  /* of the labels */
     bool bce;         /* passes have targets, and their loss is binary cross entropy */
     double clip_grad; /* largest gradient norm; 0 = no clipping */
-    bool
-        grad_checkpointing; /* the model's blocks are computed again in the backward pass (core/tape.h) */
-    size_t
-        mem_limit; /* bytes of the whole process; 0 = no limit.  As many blocks as this takes are computed
-                         again; FV_ERR_NOMEM of a pass when all of them are not enough. */
+    /* The model's blocks are computed again in the backward pass (core/tape.h). */
+    bool grad_checkpointing;
+    /* Bytes of the whole process, 0: no limit.  The first pass decides how many blocks are computed again to
+     * stay within it. */
+    size_t mem_limit;
 } fv_stepper_config;
 
 /* The batch_size to ask for when images come in batches of so many: what the threads need, or all of them
@@ -55,7 +55,7 @@ int64_t fv_stepper_pass_samples(const fv_stepper *stepper);
 
 fv_tape *fv_stepper_tape(const fv_stepper *stepper); /* what it records on, to be observed */
 
-/* Blocks that passes compute again, known after the first one, of *all. */
+/* Blocks that passes compute again, decided by the first one, of *all. */
 int64_t fv_stepper_recomputed(const fv_stepper *stepper, int64_t *all);
 
 /* Memory of activations and their gradients: after two updates that of one pass. */
@@ -65,7 +65,8 @@ size_t fv_stepper_bytes(const fv_stepper *stepper);
  * in order.  index is the update's number (random keys).  pixels [n,H,W,3], labels [n], or targets
  * [n,classes] in their place where they are not NULL.
  * check_finite stops at the first op with a non-finite value and names it; otherwise only the losses
- * are looked at.  Errors: FV_ERR_NONFINITE, and what ops give. */
+ * are looked at.  Errors: FV_ERR_NONFINITE, what ops give, and FV_ERR_NOMEM of the first pass when
+ * mem_limit is not enough with all blocks computed again. */
 typedef struct fv_stepper_pass {
     uint32_t index;
     int64_t first, n;

@@ -62,12 +62,12 @@ static int64_t schedule_time(const fv_trainer *t) {
     return t->settings->sched_on_updates ? t->state.step : t->state.epoch;
 }
 
-/* --mem-limit decides in the first passes. */
+/* What --mem-limit has decided in the first pass. */
 static void announce_recomputed(fv_trainer *t) {
     int64_t all;
     const int64_t n = fv_stepper_recomputed(t->stepper, &all);
 
-    if (!t->settings->mem_limit[0] || n == t->recomputed) return;
+    if (!t->settings->mem_limit[0] || t->settings->grad_checkpointing || n == t->recomputed) return;
     t->recomputed = n;
     fv_report_info(t->report, "memory  %lld of %lld blocks are computed again to stay within %s",
                    (long long)n, (long long)all, t->settings->mem_limit);

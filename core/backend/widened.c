@@ -89,6 +89,7 @@ fv_status fv_widened_begin(const fv_widened *w, const void *a, const void *b, vo
     *call = (fv_widened_call){.w = w, .result = out, .lane = fv_lane_find(lanes, w->n_lanes)};
     if (!call->lane) call->own = fv_alloc(scratch_bytes(w), 1);
     char *scratch = call->lane ? call->lane->scratch : call->own;
+    if (!scratch && call->lane) fv_lane_give(call->lane);
     if (!scratch) return FV_ERR_NOMEM;
     call->a = widen(&w->a, a, (float *)scratch);
     scratch += bytes_of(&w->a);

@@ -69,8 +69,8 @@ static fv_status open_slots(fv_tape *tape, fv_conv_sums *s) {
     *slots = (fv_chunk_slots){.weight = s->weight,
                               .bias = s->bias,
                               .n_chunks = s->n_chunks,
-                              .n_weight = s->desc.O * s->fan_in,
-                              .n_bias = s->desc.O,
+                              .n_weight = s->weight ? s->desc.O * s->fan_in : 0,
+                              .n_bias = s->bias ? s->desc.O : 0,
                               .parts = 1,
                               .last_parts = 1};
     const int64_t most = SLOT_FLOATS / (slots->n_weight + slots->n_bias);

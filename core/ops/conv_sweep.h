@@ -54,9 +54,8 @@ typedef struct fv_conv_sums {
     int64_t n_tasks;
     const void *x, *dz;
     const fv_tree *weight, *bias; /* NULL: not wanted */
-    const fv_conv_plan
-        *plan[3][2];      /* a run of `images`, the rest of a chunk, of the last chunk; a full
-                                       block, the last one */
+    /* A run of `images`, the rest of a chunk, of the last chunk; a full block, the last one. */
+    const fv_conv_plan *plan[3][2];
     fv_chunk_slots slots; /* without data each task sums up all chunks */
     size_t scratch_bytes;
     atomic_int *failed;

@@ -28,8 +28,8 @@ static fv_span run_rows(const fv_linear_sums *s, int64_t chunk, int64_t run) {
     return (fv_span){rows.first + part.first, part.count};
 }
 
-/* Plans for every combination of full and last.  A tile's result is packed, so that the row stride
- * follows its width, unless it has its place in a slot. */
+/* Plans for every combination of full and last.  A tile's result is packed: its row stride follows its
+ * width. */
 static fv_status find_tiles(const fv_linear_sums *s, int64_t k, fv_gemm_tiles *tiles) {
     const int64_t rows[2] = {s->tile_o, s->O - (s->n_o - 1) * s->tile_o};
     const int64_t columns[2] = {s->tile_i, s->I - (s->n_i - 1) * s->tile_i};
@@ -44,7 +44,7 @@ static fv_status find_tiles(const fv_linear_sums *s, int64_t k, fv_gemm_tiles *t
             d.k = k;
             d.lda = s->O;
             d.ldb = s->I;
-            d.ldc = s->slots.data ? s->I : d.n;
+            d.ldc = d.n;
             d.trans_a = 1;
             d.ab = s->dtype;
             d.c = FV_F32;
@@ -78,7 +78,7 @@ static int64_t scratch_floats(const fv_linear_sums *s) {
     const int64_t weight = s->slots.weight ? stack_floats(s->slots.weight, tile) + tile : 0;
     const int64_t bias = stack_floats(s->slots.bias, s->tile_o) + sums;
 
-    if (s->slots.data) return sums;
+    if (s->slots.data) return tile > sums ? tile : sums;
     return weight > bias ? weight : bias;
 }
 
@@ -88,8 +88,8 @@ static fv_status open_slots(fv_tape *tape, fv_linear_sums *s) {
     const int64_t rows = chunk_rows(s, 0) < RUN_ROWS ? chunk_rows(s, 0) : RUN_ROWS;
 
     slots->n_chunks = s->grid.n_chunks;
-    slots->n_weight = s->O * s->I;
-    slots->n_bias = s->O;
+    slots->n_weight = slots->weight ? s->O * s->I : 0;
+    slots->n_bias = slots->bias ? s->O : 0;
     slots->parts = runs_of(s, 0);
     slots->last_parts = runs_of(s, s->grid.n_chunks - 1);
     if (fv_chunk_slots_count(slots) == 1 || s->n_tasks >= fv_parallel_width() ||
@@ -115,7 +115,7 @@ fv_status fv_linear_sums_begin(const fv_var *y, const void *dz, const fv_grad dx
     s->tile_o = fv_column_tile(s->O, TILE_ROWS);
     s->tile_i = fv_column_tile(s->I, TILE_COLUMNS);
     s->n_o = count(s->O, s->tile_o);
-    s->n_i = count(s->I, s->tile_i);
+    s->n_i = s->slots.weight ? count(s->I, s->tile_i) : 1;
     s->n_tasks = s->n_o * s->n_i;
     FV_TRY(open_slots(y->tape, s));
     if (s->slots.data) s->n_tasks *= fv_chunk_slots_count(&s->slots);
@@ -130,7 +130,7 @@ static const void *at(const fv_linear_sums *s, const void *base, int64_t i) {
     return (const char *)base + i * (int64_t)fv_dtype_bytes(s->dtype);
 }
 
-/* out: rows of o.count, of the stride of find_tiles */
+/* out [o.count, i.count] */
 static void sum_run(const fv_linear_sums *s, fv_span rows, fv_span o, fv_span i, float *out) {
     const void *a = at(s, s->dz, rows.first * s->O + o.first);
     const void *b = at(s, s->x, rows.first * s->I + i.first);
@@ -195,8 +195,12 @@ void fv_linear_sums_task(const fv_linear_sums *s, int64_t task) {
         return;
     }
     const fv_span rows = run_rows(s, slot / slots->parts, slot % slots->parts);
-    if (slots->weight)
-        sum_run(s, rows, o, i, fv_chunk_slots_weight(slots, slot) + o.first * s->I + i.first);
+    if (slots->weight) {
+        float *out = fv_chunk_slots_weight(slots, slot) + o.first * s->I + i.first;
+        sum_run(s, rows, o, i, scratch);
+        for (int64_t r = 0; r < o.count; r++)
+            memcpy(out + r * s->I, scratch + r * i.count, (size_t)i.count * sizeof *out);
+    }
     if (bias) sum_run_bias(s, rows, o, fv_chunk_slots_bias(slots, slot) + o.first, scratch);
 }
 

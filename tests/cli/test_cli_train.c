@@ -307,9 +307,11 @@ Test(cli_train, bench_csv) {
                          "--precision f32 --warmup 0 --steps 1 --threads 1 --csv"),
                  0, "%s", cli_err);
     cr_assert_eq(lines(names, values), 2);
-    cr_assert_str_eq(names, "model,train_samples_per_sec,train_step_time,train_batch_size,"
-                            "train_img_size,train_gmacs,train_macts,param_count,gemm_peak_gflops,"
-                            "model_gflops_per_image,mfu,peak_rss_mb,threads,precision,loss");
+    cr_assert_str_eq(
+        names,
+        "model,train_samples_per_sec,train_step_time,train_batch_size,"
+        "train_img_size,train_gmacs,train_macts,param_count,gemm_peak_gflops,"
+        "model_gflops_per_image,mfu,peak_rss_mb,threads,precision,blocks,recomputed_blocks,loss");
     cr_assert_eq(sscanf(values, "mini_vit,%lf,%lf,8,32,0.01,0.08,0.11,", &rate, &ms), 2, "%s",
                  values);
     cr_assert_float_eq(rate * ms, 8e3, 8.0, "milliseconds: %s", values);

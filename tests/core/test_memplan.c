@@ -274,3 +274,51 @@ Test(core_memplan, every_allocation_may_fail) {
     /* the plan, entries twice, the memory; without the two lists it records again */
     cr_expect(r.failures == 6 && r.tolerated == 2, "%d, %d", (int)r.failures, (int)r.tolerated);
 }
+
+/* ---- a limit ---- */
+
+/* A step of n buffers of 1 MB, each released before the next or kept; how many there were. */
+static int record_megabytes(uint64_t key, int n, int release) {
+    int32_t id;
+
+    fv_memplan_begin(plan, key);
+    for (int i = 0; i < n; i++) {
+        void *p = fv_memplan_alloc(plan, (size_t)1 << 20, &id);
+        if (!p) return i;
+        memset(p, 1, (size_t)1 << 20);
+        fv_memplan_use(plan, id);
+        if (release)
+            fv_memplan_release(plan, id);
+        else
+            fv_memplan_keep(plan, id);
+    }
+    return n;
+}
+
+Test(core_memplan, a_limit_counts_what_lives_and_what_is_allocated) {
+    const size_t others = fv_alloc_bytes();
+
+    fv_memplan_set_limit(plan, others + ((size_t)4 << 20) + (64u << 10));
+    cr_assert_eq(record_megabytes(1, 6, 0), 4);
+    fv_memplan_abandon(plan);
+    cr_assert_eq(record_megabytes(1, 6, 1), 6);
+    cr_assert(fv_memplan_fits(plan));
+    void *more = fv_alloc((size_t)3 << 20, 1);
+    cr_assert_eq(record_megabytes(2, 6, 0), 1);
+    fv_memplan_abandon(plan);
+    cr_assert_eq(record_megabytes(1, 6, 1), 6, "a plan that was followed before goes on");
+    fv_free(more);
+    fv_memplan_set_limit(plan, 0);
+    cr_assert_eq(record_megabytes(3, 20, 0), 20);
+}
+
+Test(core_memplan, a_plan_over_the_limit_is_forgotten) {
+    cr_assert_eq(record_megabytes(1, 4, 0), 4);
+    fv_memplan_set_limit(plan, fv_alloc_bytes() + ((size_t)3 << 20));
+    cr_assert(!fv_memplan_fits(plan));
+    cr_assert_eq(fv_memplan_bytes(plan), (size_t)4 << 20, "what the step still holds");
+    fv_memplan_set_limit(plan, 0);
+    fv_memplan_begin(plan, 1);
+    cr_assert(!fv_memplan_replaying(plan));
+    cr_assert_eq(fv_memplan_bytes(plan), 0);
+}

@@ -16,10 +16,13 @@ static void leave(void) { layer_run_close(&run); }
 
 TestSuite(layers_linear, .init = enter, .fini = leave);
 
-static void make(bool bias) {
-    cr_assert_eq(fv_linear_layer_init(&layer, layer_run_scope(&run, "mlp.fc1"), 7, 5, bias), FV_OK);
+static void make_sized(int64_t in, int64_t out, bool bias) {
+    cr_assert_eq(fv_linear_layer_init(&layer, layer_run_scope(&run, "mlp.fc1"), in, out, bias),
+                 FV_OK);
     layer_run_ready(&run);
 }
+
+static void make(bool bias) { make_sized(7, 5, bias); }
 
 /* Row r, output o, by the definition. */
 static double expect(const fv_var *x, int64_t r, int64_t o, bool bias) {
@@ -103,9 +106,11 @@ Test(layers_linear, fused_gelu_is_the_composed_one) {
 
 /* Gradients of three samples under a weight of ones on y, for tasks cut for so many threads. */
 static const float *long_gradient(int width, int64_t chunk) {
+    const int64_t in = fv_shape_last(&fv_params_find(&run.params, "mlp.fc1.weight")->shape);
+
     fv_parallel_assume(width);
     fv_var *x = layer_run_begin(&run, &(fv_step){.mode = FV_TRAIN, .chunk_samples = chunk},
-                                fv_shape_of(3, (int64_t)3, (int64_t)LONG, (int64_t)7));
+                                fv_shape_of(3, (int64_t)3, (int64_t)LONG, in));
     fv_var *y = fv_linear_layer_forward(&layer, x);
     const int64_t n = fv_shape_numel(&y->shape);
     float *dy = fv_arena_alloc(&run.arena, (size_t)n, sizeof *dy);
@@ -146,4 +151,16 @@ Test(layers_linear, long_chunks_are_summed_in_runs) {
     check_long(1);
     check_long(2);
     check_long(4);
+}
+
+/* Four tiles of three sizes. */
+Test(layers_linear, tiles_have_the_same_bits_with_and_without_slots) {
+    make_sized(400, 130, true);
+    const size_t n = (size_t)run.params.slab_numel;
+    float *one = fv_arena_alloc(&run.arena, n, sizeof *one);
+
+    long_gradient(1, 1);
+    memcpy(one, run.params.grad.base, n * sizeof *one);
+    long_gradient(64, 1);
+    cr_assert_arr_eq(run.params.grad.base, one, n * sizeof *one);
 }

@@ -181,10 +181,10 @@ static float *trained_values(const fv_stepper_config *asked, size_t *bytes, int6
 }
 
 /* What a rig holds beside the tape. */
-static size_t held_bytes(void) {
+static size_t held_bytes(int64_t batch_size) {
     rig r;
 
-    rig_create(&r, EFFECTIVE, false);
+    rig_create(&r, batch_size, false);
     fv_stepper_result result;
     for (uint32_t i = 0; i < 3; i++) update(&r, i, &result);
     const size_t bytes = fv_alloc_bytes();
@@ -192,9 +192,9 @@ static size_t held_bytes(void) {
     return bytes;
 }
 
-Test(train_stepper, computes_blocks_again_to_stay_within_a_limit) {
-    fv_stepper_config asked = {.batch_size = EFFECTIVE};
-    const size_t held = held_bytes();
+static void check_limit(int64_t batch_size) {
+    fv_stepper_config asked = {.batch_size = batch_size};
+    const size_t held = held_bytes(batch_size);
     size_t plain, checkpointed, limited;
     int64_t recomputed;
 
@@ -216,6 +216,11 @@ Test(train_stepper, computes_blocks_again_to_stay_within_a_limit) {
     fv_free(got);
     fv_free(want);
 }
+
+Test(train_stepper, computes_blocks_again_to_stay_within_a_limit) { check_limit(EFFECTIVE); }
+
+/* Passes of two chunks, the last one of one. */
+Test(train_stepper, the_first_of_several_passes_settles_it) { check_limit(16); }
 
 Test(train_stepper, a_limit_that_cannot_be_kept_is_an_error) {
     rig r;

@@ -16,14 +16,16 @@ TestSuite(train_trainer, .init = run_enter, .fini = run_leave);
 /* ---- the result does not depend on how it is computed ---- */
 
 Test(train_trainer, bits_depend_on_neither_threads_nor_workers_nor_split) {
-    static const char *const ways[][4] = {{"batch_size=8", "grad_accum_steps=1", "workers=0"},
-                                          {"batch_size=4", "grad_accum_steps=2", "workers=3"},
-                                          {"batch_size=1", "grad_accum_steps=8", "workers=1"}};
+    static const char *const ways[][4] = {
+        {"batch_size=8", "grad_accum_steps=1", "workers=0"},
+        {"batch_size=4", "grad_accum_steps=2", "workers=3"},
+        {"batch_size=1", "grad_accum_steps=8", "workers=1"},
+        {"batch_size=8", "grad_accum_steps=1", "grad_checkpointing=true"}};
     /* 257 tokens: four samples would not fill a chunk of eight, two chunks make a batch of 16 */
     const char *const kwargs =
         "model_kwargs={patch_size: 2, embed_dim: 16, num_heads: 2, depth: 1}";
 
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         char name[16];
         snprintf(name, sizeof name, "run%d", i);
         fv_threads_set(i == 0 ? 1 : 2);

@@ -8,9 +8,10 @@
 #include "core/settings.h"
 
 /* Uses model, its groups, num_classes, img_size, drop_path, batch_size, grad_accum_steps, precision,
- * seed, warmup, steps and profile.  report may be NULL; its stop gives FV_ERR_INTERRUPTED.  Puts into the map out:
- * what fv_bench_rate does, for three times the work of a forward pass, loss, of the last
- * step, and with profile the ops of as many steps again: their clocks would slow down the measured ones. */
+ * seed, warmup, steps, grad_checkpointing, mem_limit and profile.  report may be NULL; its stop gives
+ * FV_ERR_INTERRUPTED.  Puts into the map out: what fv_bench_rate does, for three times the work of a forward
+ * pass, blocks and those of them that are computed again, loss, of the last step, and with profile the ops of
+ * as many steps again: their clocks would slow down the measured ones. */
 fv_status fv_bench_train(const fv_settings *settings, const fv_report *report, fv_arena *arena,
                          fv_value *out);
 
