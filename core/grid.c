@@ -64,6 +64,12 @@ int64_t fv_column_tile(int64_t n, int64_t most) {
     return ((n + tiles - 1) / tiles + 15) / 16 * 16;
 }
 
+int64_t fv_tile_count(int64_t n, int64_t tile) { return (n + tile - 1) / tile; }
+
+fv_span fv_tile_span(int64_t n, int64_t tile, int64_t i) {
+    return (fv_span){i * tile, least(tile, n - i * tile)};
+}
+
 typedef struct rows_task {
     const fv_grid *grid;
     fv_rows_fn *fn;

@@ -33,6 +33,10 @@ fv_span fv_grid_chunk_samples(const fv_grid *grid, int64_t chunk); /* samples */
 /* Cuts n columns into equal tiles of at most `most` (rounded up to a multiple of 16). */
 int64_t fv_column_tile(int64_t n, int64_t most);
 
+/* n cut into tiles of `tile`, of which the last may be shorter: how many, and the i-th. */
+int64_t fv_tile_count(int64_t n, int64_t tile);
+fv_span fv_tile_span(int64_t n, int64_t tile, int64_t i);
+
 /* A row kernel over all tiles of x: fn(first row, rows, arg). */
 typedef void fv_rows_fn(int64_t first, int64_t count, void *arg);
 void fv_parallel_rows(const fv_grid *grid, fv_rows_fn *fn, void *arg);

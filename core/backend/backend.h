@@ -6,8 +6,9 @@
  * Work is described once (fv_gemm, fv_conv), looked up once per shape (gemm_find, conv_find, which
  * create and cache primitives in a one-thread scope) and then run any number of times on tiles, each
  * run one-threaded inside the caller's parallel tasks.  Finding allocates on the first sight of a
- * shape only; running allocates only in a thread beyond those it was found for.  Scratch is per thread and belongs to the backend (oneDNN's own
- * default scratchpad is shared between threads and silently corrupts results). */
+ * shape only; running allocates only in a thread beyond those it was found for.  Scratch is per thread
+ * and belongs to the backend (oneDNN's own default scratchpad is shared between threads and silently
+ * corrupts results). */
 #ifndef FV_CORE_BACKEND_H
 #define FV_CORE_BACKEND_H
 

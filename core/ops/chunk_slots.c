@@ -22,7 +22,7 @@ float *fv_chunk_slots_bias(const fv_chunk_slots *s, int64_t i) {
 }
 
 static int64_t count_pieces(const fv_tree *tree, int64_t n) {
-    return tree ? (n + PIECE - 1) / PIECE : 0;
+    return tree ? fv_tile_count(n, PIECE) : 0;
 }
 
 static void hand_over(int64_t task, void *arg) {
@@ -30,8 +30,9 @@ static void hand_over(int64_t task, void *arg) {
     const int64_t n_weight = count_pieces(s->weight, s->n_weight);
     const bool bias = task >= n_weight;
     const fv_tree *tree = bias ? s->bias : s->weight;
-    const int64_t first = (bias ? task - n_weight : task) * PIECE;
-    const int64_t left = (bias ? s->n_bias : s->n_weight) - first, n = left < PIECE ? left : PIECE;
+    const fv_span piece =
+        fv_tile_span(bias ? s->n_bias : s->n_weight, PIECE, bias ? task - n_weight : task);
+    const int64_t first = piece.first, n = piece.count;
     fv_tree_tile tile;
 
     fv_tree_begin(&tile, tree, first, 1, n, n,

@@ -11,16 +11,12 @@
 #define LARGE_FAN_IN 1152               /* 3x3 of 128 channels */
 #define SLOT_FLOATS  ((int64_t)4 << 20) /* kept for all chunks, at most */
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t count(int64_t n, int64_t part) { return (n + part - 1) / part; }
-
 static fv_span block_of(const fv_conv_sums *s, int64_t i) {
-    const int64_t first = i * s->block;
-    return (fv_span){first, least(s->block, s->desc.O - first)};
+    return fv_tile_span(s->desc.O, s->block, i);
 }
 
 static int64_t chunk_images(const fv_conv_sums *s, int64_t chunk) {
-    return least(s->chunk, s->samples - chunk * s->chunk);
+    return fv_tile_span(s->samples, s->chunk, chunk).count;
 }
 
 static int64_t pixels(const fv_conv_sums *s) {
@@ -32,14 +28,14 @@ static int64_t tile_numel(const fv_conv_sums *s) { return s->block * s->fan_in; 
 
 static int64_t sum_scratch(const fv_conv_sums *s) {
     const int64_t copy = s->n_blocks > 1 ? s->images * pixels(s) * s->block : 0;
-    const int64_t weights = s->weight ? tile_numel(s) + copy : 0;
-    const int64_t bias = s->bias ? 3 * s->block : 0;
+    const int64_t weights = s->slots.weight ? tile_numel(s) + copy : 0;
+    const int64_t bias = s->slots.bias ? 3 * s->block : 0;
     return weights > bias ? weights : bias;
 }
 
 static fv_status find_plans(fv_conv_sums *s) {
     const int64_t runs[3] = {s->images, s->chunk % s->images,
-                             chunk_images(s, s->n_chunks - 1) % s->images};
+                             chunk_images(s, s->slots.n_chunks - 1) % s->images};
     const int64_t blocks[2] = {s->block, block_of(s, s->n_blocks - 1).count};
 
     for (int i = 0; i < 3; i++)
@@ -59,25 +55,21 @@ static const fv_conv_plan *plan_of(const fv_conv_sums *s, int64_t images, int64_
 }
 
 static int64_t runs_of(const fv_conv_sums *s, int64_t chunk) {
-    return count(chunk_images(s, chunk), s->images);
+    return fv_tile_count(chunk_images(s, chunk), s->images);
 }
 
 /* A slot for each chunk, and for each of its runs where that is not enough for the threads. */
 static fv_status open_slots(fv_tape *tape, fv_conv_sums *s) {
     fv_chunk_slots *slots = &s->slots;
 
-    *slots = (fv_chunk_slots){.weight = s->weight,
-                              .bias = s->bias,
-                              .n_chunks = s->n_chunks,
-                              .n_weight = s->weight ? s->desc.O * s->fan_in : 0,
-                              .n_bias = s->bias ? s->desc.O : 0,
-                              .parts = 1,
-                              .last_parts = 1};
+    slots->n_weight = slots->weight ? s->desc.O * s->fan_in : 0;
+    slots->n_bias = slots->bias ? s->desc.O : 0;
+    slots->parts = slots->last_parts = 1;
     const int64_t most = SLOT_FLOATS / (slots->n_weight + slots->n_bias);
-    const bool few = s->n_blocks * s->n_chunks < fv_parallel_width();
-    if (few && s->n_chunks * runs_of(s, 0) <= most) {
+    const bool few = s->n_blocks * s->slots.n_chunks < fv_parallel_width();
+    if (few && s->slots.n_chunks * runs_of(s, 0) <= most) {
         slots->parts = runs_of(s, 0);
-        slots->last_parts = runs_of(s, s->n_chunks - 1);
+        slots->last_parts = runs_of(s, s->slots.n_chunks - 1);
     }
     const int64_t n = fv_chunk_slots_count(slots);
     return n > 1 && n <= most ? fv_chunk_slots_open(tape, slots) : FV_OK;
@@ -97,15 +89,14 @@ fv_status fv_conv_sums_begin(fv_tape *tape, const fv_conv *desc, const void *x, 
                         .fan_in = desc->C / desc->groups * desc->kh * desc->kw,
                         .x = x,
                         .dz = dz,
-                        .weight = weight,
-                        .bias = bias,
+                        .slots = {.weight = weight, .bias = bias},
                         .failed = failed};
     s->desc.out = FV_F32;
-    s->n_chunks = count(s->samples, s->chunk);
+    s->slots.n_chunks = fv_tile_count(s->samples, s->chunk);
     while (2 * s->images <= s->chunk && 2 * s->images * pixels(s) <= RUN_PIXELS) s->images *= 2;
     if (desc->groups == 1)
         s->block = fv_column_tile(desc->O, s->fan_in > LARGE_FAN_IN ? BLOCK_LEAST : BLOCK_MOST);
-    s->n_blocks = count(desc->O, s->block);
+    s->n_blocks = fv_tile_count(desc->O, s->block);
     FV_TRY(open_slots(tape, s));
     s->n_tasks = s->n_blocks * (s->slots.data ? fv_chunk_slots_count(&s->slots) : 1);
     int64_t scratch = sum_scratch(s);
@@ -134,27 +125,31 @@ static const void *gather(const fv_conv_sums *s, int64_t image, int64_t images, 
     return copy;
 }
 
+static fv_span run_images(const fv_conv_sums *s, int64_t chunk, int64_t run) {
+    const fv_span part = fv_tile_span(chunk_images(s, chunk), s->images, run);
+    return (fv_span){chunk * s->chunk + part.first, part.count};
+}
+
 /* out [o.count, fan_in] of a run of the chunk's images */
 static void sum_run(const fv_conv_sums *s, int64_t chunk, int64_t run, fv_span o, float *out,
                     float *copy) {
     const size_t x_bytes = (size_t)fv_conv_numel_x(&s->desc) * fv_dtype_bytes(s->desc.in);
-    const int64_t skip = run * s->images, first = chunk * s->chunk + skip;
-    const int64_t n = least(s->images, chunk_images(s, chunk) - skip);
-    const char *x = (const char *)s->x + (size_t)first * x_bytes;
-    const void *dy = gather(s, first, n, o, copy);
+    const fv_span images = run_images(s, chunk, run);
+    const char *x = (const char *)s->x + (size_t)images.first * x_bytes;
+    const void *dy = gather(s, images.first, images.count, o, copy);
 
-    if (fv_backend()->conv_run(plan_of(s, n, o.count), x, dy, NULL, out) != FV_OK)
+    if (fv_backend()->conv_run(plan_of(s, images.count, o.count), x, dy, NULL, out) != FV_OK)
         atomic_store(s->failed, 1);
 }
 
 /* scratch: 2 o.count floats */
 static void sum_run_bias(const fv_conv_sums *s, int64_t chunk, int64_t run, fv_span o, float *out,
                          float *scratch) {
-    const int64_t skip = run * s->images, first = chunk * s->chunk + skip;
-    const int64_t n = least(s->images, chunk_images(s, chunk) - skip);
+    const int64_t n = pixels(s);
+    const fv_span images = run_images(s, chunk, run);
     const fv_row_sum rows = {.rows = s->dz, .dtype = s->desc.in, .ld = s->desc.O};
-    fv_param_chunk_sum(&rows, first * pixels(s), (first + n) * pixels(s), o.first, o.count, out,
-                       scratch);
+    fv_param_chunk_sum(&rows, images.first * n, (images.first + images.count) * n, o.first, o.count,
+                       out, scratch);
 }
 
 static void sum_weights(const fv_conv_sums *s, int64_t chunk, fv_span o, float *out,
@@ -183,13 +178,13 @@ static void fill_slot(const fv_conv_sums *s, int64_t slot, fv_span o, float *scr
     float *weight = fv_chunk_slots_weight(&s->slots, slot) + o.first * s->fan_in;
     float *bias = fv_chunk_slots_bias(&s->slots, slot) + o.first;
 
-    if (s->weight && parts > 1)
+    if (s->slots.weight && parts > 1)
         sum_run(s, chunk, run, o, weight, scratch + tile_numel(s));
-    else if (s->weight)
+    else if (s->slots.weight)
         sum_weights(s, chunk, o, weight, scratch);
-    if (s->bias && parts > 1)
+    if (s->slots.bias && parts > 1)
         sum_run_bias(s, chunk, run, o, bias, scratch);
-    else if (s->bias)
+    else if (s->slots.bias)
         sum_bias(s, chunk, o, bias, scratch);
 }
 
@@ -197,24 +192,24 @@ static void sum_chunks(const fv_conv_sums *s, fv_span o, float *scratch) {
     float *stack = scratch + sum_scratch(s);
     fv_tree_tile weight, bias;
 
-    if (s->weight) {
-        fv_tree_begin(&weight, s->weight, o.first * s->fan_in, 1, o.count * s->fan_in,
+    if (s->slots.weight) {
+        fv_tree_begin(&weight, s->slots.weight, o.first * s->fan_in, 1, o.count * s->fan_in,
                       o.count * s->fan_in, stack);
-        stack += fv_tree_scratch(s->weight, tile_numel(s));
+        stack += fv_tree_scratch(s->slots.weight, tile_numel(s));
     }
-    if (s->bias) fv_tree_begin(&bias, s->bias, o.first, 1, o.count, o.count, stack);
-    for (int64_t chunk = 0; chunk < s->n_chunks; chunk++) {
-        if (s->weight) {
+    if (s->slots.bias) fv_tree_begin(&bias, s->slots.bias, o.first, 1, o.count, o.count, stack);
+    for (int64_t chunk = 0; chunk < s->slots.n_chunks; chunk++) {
+        if (s->slots.weight) {
             sum_weights(s, chunk, o, fv_tree_next(&weight), scratch);
             fv_tree_push(&weight);
         }
-        if (s->bias) {
+        if (s->slots.bias) {
             sum_bias(s, chunk, o, fv_tree_next(&bias), scratch);
             fv_tree_push(&bias);
         }
     }
-    if (s->weight) fv_tree_end(&weight);
-    if (s->bias) fv_tree_end(&bias);
+    if (s->slots.weight) fv_tree_end(&weight);
+    if (s->slots.bias) fv_tree_end(&bias);
 }
 
 void fv_conv_sums_task(const fv_conv_sums *s, int64_t task) {

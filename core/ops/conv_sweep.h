@@ -47,13 +47,12 @@ void fv_conv_sweep_task(const fv_conv_sweep *sweep, int64_t task);
  * order of additions is the same. */
 typedef struct fv_conv_sums {
     fv_conv desc; /* of one run: images and a block's channels vary */
-    int64_t samples, chunk, n_chunks;
+    int64_t samples, chunk;
     int64_t images;          /* of a run, at most */
     int64_t block, n_blocks; /* output channels */
     int64_t fan_in;          /* weights of an output channel */
     int64_t n_tasks;
     const void *x, *dz;
-    const fv_tree *weight, *bias; /* NULL: not wanted */
     /* A run of `images`, the rest of a chunk, of the last chunk; a full block, the last one. */
     const fv_conv_plan *plan[3][2];
     fv_chunk_slots slots; /* without data each task sums up all chunks */

@@ -8,6 +8,7 @@ fv_status fv_gemm_tiles_find(const fv_gemm *desc, int64_t last_m, int64_t last_n
             fv_gemm d = *desc;
             if (i) d.m = last_m;
             if (j) d.n = last_n;
+            if (desc->ldc == 0) d.ldc = d.n;
             if (d.m > 0 && d.n > 0) FV_TRY(fv_backend()->gemm_find(&d, &out->plan[i][j]));
         }
     return FV_OK;

@@ -10,9 +10,15 @@ typedef struct fv_gemm_tiles {
     int64_t m, n; /* of a full tile */
 } fv_gemm_tiles;
 
-/* desc describes a full tile; last_m and last_n are the sizes of the shorter last tiles (0: none). */
+/* desc describes a full tile; last_m and last_n are the sizes of the shorter last tiles (0: none).  An ldc
+ * of 0 stands for packed results, whose row stride is the width of the tile, full or last. */
 fv_status fv_gemm_tiles_find(const fv_gemm *desc, int64_t last_m, int64_t last_n,
                              fv_gemm_tiles *out);
+
+/* Element i of a matrix. */
+static inline const void *fv_gemm_at(const void *base, fv_dtype dtype, int64_t i) {
+    return (const char *)base + i * (int64_t)fv_dtype_bytes(dtype);
+}
 
 /* Runs the plan for a tile of m x n, which must be full or last in either direction. */
 fv_status fv_gemm_tiles_run(const fv_gemm_tiles *tiles, int64_t m, int64_t n, const void *a,

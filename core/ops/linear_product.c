@@ -31,17 +31,6 @@ fv_status fv_weight_data(const fv_var *w, fv_dtype dtype, const void **data) {
     return FV_OK;
 }
 
-static const void *at(const void *base, fv_dtype dtype, int64_t i) {
-    return (const char *)base + i * (int64_t)fv_dtype_bytes(dtype);
-}
-
-static fv_span column_span(int64_t n, int64_t tile, int64_t i) {
-    const int64_t first = i * tile;
-    return (fv_span){first, n - first < tile ? n - first : tile};
-}
-
-static int64_t count_tiles(int64_t n, int64_t tile) { return (n + tile - 1) / tile; }
-
 /* Sizes of a full and of a shorter last row tile (0: none). */
 static void row_tiles(const fv_grid *grid, int64_t *full, int64_t *last) {
     *full = fv_grid_tile(grid, 0).count;
@@ -69,7 +58,7 @@ static fv_status tiled_find(tiled *t) {
     row_tiles(&t->grid, &full, &last);
     t->n = t->desc.n;
     t->tile_n = fv_column_tile(t->n, OUT_COLUMNS);
-    t->n_col_tiles = count_tiles(t->n, t->tile_n);
+    t->n_col_tiles = fv_tile_count(t->n, t->tile_n);
     t->desc.m = full;
     t->desc.n = t->tile_n;
     const int64_t rest = t->n - (t->n_col_tiles - 1) * t->tile_n;
@@ -80,10 +69,10 @@ static void tiled_run(int64_t task, void *arg) {
     tiled *t = arg;
     const fv_gemm *d = &t->desc;
     const fv_span rows = fv_grid_tile(&t->grid, task / t->n_col_tiles);
-    const fv_span cols = column_span(t->n, t->tile_n, task % t->n_col_tiles);
-    const void *a = at(t->a, d->ab, rows.first * d->lda);
-    const void *b = at(t->b, d->ab, d->trans_b ? cols.first * d->ldb : cols.first);
-    void *c = (void *)at(t->c, d->c, rows.first * d->ldc + cols.first);
+    const fv_span cols = fv_tile_span(t->n, t->tile_n, task % t->n_col_tiles);
+    const void *a = fv_gemm_at(t->a, d->ab, rows.first * d->lda);
+    const void *b = fv_gemm_at(t->b, d->ab, d->trans_b ? cols.first * d->ldb : cols.first);
+    void *c = (void *)fv_gemm_at(t->c, d->c, rows.first * d->ldc + cols.first);
     const float *bias = t->bias ? t->bias + cols.first : NULL;
 
     if (fv_gemm_tiles_run(&t->tiles, rows.count, cols.count, a, b, bias, c) != FV_OK)

@@ -8,49 +8,34 @@
 #define TILE_COLUMNS 384
 #define RUN_ROWS     4096
 
-static fv_span span_of(int64_t n, int64_t tile, int64_t i) {
-    const int64_t first = i * tile;
-    return (fv_span){first, n - first < tile ? n - first : tile};
-}
-
-static int64_t count(int64_t n, int64_t tile) { return (n + tile - 1) / tile; }
-
 static int64_t chunk_rows(const fv_linear_sums *s, int64_t chunk) {
     return fv_grid_chunk(&s->grid, chunk).count;
 }
 
 static int64_t runs_of(const fv_linear_sums *s, int64_t chunk) {
-    return count(chunk_rows(s, chunk), RUN_ROWS);
+    return fv_tile_count(chunk_rows(s, chunk), RUN_ROWS);
 }
 
 static fv_span run_rows(const fv_linear_sums *s, int64_t chunk, int64_t run) {
-    const fv_span rows = fv_grid_chunk(&s->grid, chunk), part = span_of(rows.count, RUN_ROWS, run);
+    const fv_span rows = fv_grid_chunk(&s->grid, chunk),
+                  part = fv_tile_span(rows.count, RUN_ROWS, run);
     return (fv_span){rows.first + part.first, part.count};
 }
 
-/* Plans for every combination of full and last.  A tile's result is packed: its row stride follows its
- * width. */
+/* A tile's result is packed. */
 static fv_status find_tiles(const fv_linear_sums *s, int64_t k, fv_gemm_tiles *tiles) {
-    const int64_t rows[2] = {s->tile_o, s->O - (s->n_o - 1) * s->tile_o};
-    const int64_t columns[2] = {s->tile_i, s->I - (s->n_i - 1) * s->tile_i};
+    fv_gemm d;
 
-    *tiles = (fv_gemm_tiles){.m = s->tile_o, .n = s->tile_i};
-    for (int i = 0; i < 2; i++)
-        for (int j = 0; j < 2; j++) {
-            fv_gemm d;
-            memset(&d, 0, sizeof d);
-            d.m = rows[i];
-            d.n = columns[j];
-            d.k = k;
-            d.lda = s->O;
-            d.ldb = s->I;
-            d.ldc = d.n;
-            d.trans_a = 1;
-            d.ab = s->dtype;
-            d.c = FV_F32;
-            FV_TRY(fv_backend()->gemm_find(&d, &tiles->plan[i][j]));
-        }
-    return FV_OK;
+    memset(&d, 0, sizeof d);
+    d.m = s->tile_o;
+    d.n = s->tile_i; /* and ldc 0 */
+    d.k = k;
+    d.lda = s->O;
+    d.ldb = s->I;
+    d.trans_a = 1;
+    d.ab = s->dtype;
+    d.c = FV_F32;
+    return fv_gemm_tiles_find(&d, s->O % s->tile_o, s->I % s->tile_i, tiles);
 }
 
 static fv_status find_plans(fv_linear_sums *s) {
@@ -114,8 +99,8 @@ fv_status fv_linear_sums_begin(const fv_var *y, const void *dz, const fv_grad dx
     if (!s->slots.weight && !s->slots.bias) return FV_OK;
     s->tile_o = fv_column_tile(s->O, TILE_ROWS);
     s->tile_i = fv_column_tile(s->I, TILE_COLUMNS);
-    s->n_o = count(s->O, s->tile_o);
-    s->n_i = s->slots.weight ? count(s->I, s->tile_i) : 1;
+    s->n_o = fv_tile_count(s->O, s->tile_o);
+    s->n_i = s->slots.weight ? fv_tile_count(s->I, s->tile_i) : 1;
     s->n_tasks = s->n_o * s->n_i;
     FV_TRY(open_slots(y->tape, s));
     if (s->slots.data) s->n_tasks *= fv_chunk_slots_count(&s->slots);
@@ -126,14 +111,10 @@ fv_status fv_linear_sums_begin(const fv_var *y, const void *dz, const fv_grad dx
 
 /* ---- one run of one tile ---- */
 
-static const void *at(const fv_linear_sums *s, const void *base, int64_t i) {
-    return (const char *)base + i * (int64_t)fv_dtype_bytes(s->dtype);
-}
-
 /* out [o.count, i.count] */
 static void sum_run(const fv_linear_sums *s, fv_span rows, fv_span o, fv_span i, float *out) {
-    const void *a = at(s, s->dz, rows.first * s->O + o.first);
-    const void *b = at(s, s->x, rows.first * s->I + i.first);
+    const void *a = fv_gemm_at(s->dz, s->dtype, rows.first * s->O + o.first);
+    const void *b = fv_gemm_at(s->x, s->dtype, rows.first * s->I + i.first);
 
     if (fv_gemm_tiles_run(tiles_of(s, rows.count), o.count, i.count, a, b, NULL, out) != FV_OK)
         atomic_store(s->failed, 1);
@@ -184,8 +165,8 @@ static void bias_tile(const fv_linear_sums *s, fv_span o, float *scratch) {
 void fv_linear_sums_task(const fv_linear_sums *s, int64_t task) {
     const fv_chunk_slots *slots = &s->slots;
     const int64_t tile = task % (s->n_o * s->n_i), slot = task / (s->n_o * s->n_i);
-    const fv_span o = span_of(s->O, s->tile_o, tile / s->n_i);
-    const fv_span i = span_of(s->I, s->tile_i, tile % s->n_i);
+    const fv_span o = fv_tile_span(s->O, s->tile_o, tile / s->n_i);
+    const fv_span i = fv_tile_span(s->I, s->tile_i, tile % s->n_i);
     const bool bias = slots->bias && i.first == 0;
     float *scratch = fv_scratch(s->scratch_bytes);
 

@@ -5,6 +5,7 @@
 #include "core/kernels/kernels.h"
 #include "core/parallel.h"
 #include "core/rng.h"
+#include "tests/support/random_tensor.h"
 
 #include <criterion/criterion.h>
 
@@ -45,13 +46,7 @@ static sizes sizes_of(const fv_conv *c) {
 
 static fv_tensor make(fv_dtype dtype, int64_t n, uint32_t layer) {
     const fv_rng_key key = {.seed = 16, .purpose = FV_RNG_TEST, .layer = layer};
-    fv_tensor t = {.dtype = dtype, .shape = fv_shape_of(1, n)};
-
-    t.data = fv_alloc((size_t)n, fv_dtype_bytes(dtype));
-    cr_assert_not_null(t.data);
-    for (int64_t i = 0; i < n; i++)
-        fv_tensor_set(&t, i, 2.0f * fv_rng_uniform(&key, (uint64_t)i) - 1.0f);
-    return t;
+    return random_tensor(&key, dtype, n);
 }
 
 /* Inputs of any pass, and where results go: x and dx have one shape, and so on. */
