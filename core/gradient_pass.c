@@ -56,13 +56,9 @@ static bool hand_over(const fv_var *y) {
 }
 
 static void use_read(fv_tape *tape, const fv_var *y) {
-    for (int i = 0; i < y->op->arity; i++) {
-        if (!y->in[i]) continue;
-        if (y->op->reads & FV_READS_IN(i)) fv_memplan_use(tape->plan, y->in[i]->buffer);
-        if (y->in[i]->grad.data) fv_memplan_use(tape->plan, y->in[i]->grad_buffer);
-    }
-    if (y->op->reads & FV_READS_Y) fv_memplan_use(tape->plan, y->buffer);
-    for (int i = 0; i < y->n_saved; i++) fv_memplan_use(tape->plan, y->saved_buffer[i]);
+    fv_tape_use(tape, y, y->op->reads);
+    for (int i = 0; i < y->op->arity; i++)
+        if (y->in[i] && y->in[i]->grad.data) fv_memplan_use(tape->plan, y->in[i]->grad_buffer);
     fv_memplan_use(tape->plan, y->grad_buffer);
 }
 
@@ -89,7 +85,8 @@ static fv_status step_back(fv_tape *tape, fv_var *y) {
         }
     }
     fv_tape_tell(tape, y, true, false);
-    const fv_status status = op->backward(y, &y->grad, dx);
+    fv_status status = fv_tape_restore(y, op->reads);
+    if (status == FV_OK) status = op->backward(y, &y->grad, dx);
     fv_tape_tell(tape, y, true, true);
     use_read(tape, y);
     const fv_status ended = fv_tape_end_op(tape);
@@ -116,6 +113,7 @@ fv_status fv_tape_backward(fv_tape *tape, fv_var *y, const float *dy) {
     if (!y->needs_grad) return FV_OK;
     for (int64_t i = 0; i < tape->n_vars; i++) tape->vars[i]->grad = (fv_tensor){0};
 
+    fv_tape_forget(tape, y->id, 0, y);
     fv_grad seed = {0};
     fv_status status = open_grad(tape, y, &seed);
     if (status == FV_OK) fv_grad_store(&seed, 0, fv_shape_numel(&y->shape), dy);

@@ -54,6 +54,11 @@ struct fv_op {
     fv_status (*forward)(fv_var *y);
     /* A pure vector-Jacobian product; dy has y's shape (f32, or bf16 for a bf16 y with one reader). */
     fv_status (*backward)(const fv_var *y, const fv_tensor *dy, fv_grad dx[]);
+    /* Writes y again, bit for bit, from the inputs in restore_reads and saved[], at about the price of a pass over
+     * memory: training may forget y between its passes.  It may leave in saved[] what backward then reads
+     * (y->restored) instead.  NULL: y stays while it will be read. */
+    fv_status (*restore)(fv_var *y);
+    uint32_t restore_reads; /* FV_READS_IN(i) */
     /* Fills the wanted rx[] (overwrites); ry has the kind the rule asks for, rx the same kind.  Inputs
      * and outputs are f32. */
     fv_relevance_fn *relevance;

@@ -55,11 +55,17 @@ fv_var *fv_recompute_end(fv_var *y, int64_t begin) {
 
     if (tape->status != FV_OK || tape->step.mode == FV_EXPLAIN || y->id < begin) return y;
     const bool again = tape->step.mode == FV_TRAIN;
-    if (again && tape->parts_seen++ >= tape->step.recompute) return y;
+    if (again && tape->parts_seen++ >= tape->step.recompute) {
+        fv_tape_forget(tape, y->id, begin, y);
+        return y;
+    }
     if (tape->step.dry || tape->edit || (again && !y->needs_grad)) return y;
     const fv_part part = {(int32_t)begin, y->id};
     if (again && append(tape, part) != FV_OK) return fv_tape_fail(tape, FV_ERR_NOMEM);
+    if (again) fv_tape_forget(tape, begin, begin, y);
     for (int32_t i = part.first; i <= part.last; i++) forget(tape, tape->vars[i], y);
+    tape->judged = part.last;
+    y->restorable = false; /* from what is gone */
     return y;
 }
 
@@ -107,6 +113,7 @@ fv_status fv_tape_recompute(fv_tape *tape, const fv_part *part) {
     for (int32_t i = part->first; i <= part->last; i++) {
         fv_var *v = tape->vars[i];
         if (!v->wanted) continue;
+        FV_TRY(fv_tape_restore(v, UINT32_MAX));
         if (v->op->alias) {
             v->data = v->in[0]->data;
             v->buffer = v->in[0]->buffer;

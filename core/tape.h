@@ -70,6 +70,10 @@ typedef struct fv_var {
     bool needs_grad;   /* an input or ancestor wants a gradient */
     bool kept;         /* fv_keep */
     bool wanted;       /* by the backward pass, of a part that is computed again */
+    bool held;         /* a backward pass reads the value */
+    bool restorable;   /* from values that are there when it is wanted again */
+    bool forgotten;    /* data is gone until the value is restored */
+    bool restored;     /* it came back by fv_op.restore */
     const char *scope; /* path of the layer that applied the op, "" at top level */
     /* the rest is the tape's business */
     int32_t id, n_readers, buffer, saved_buffer[FV_MAX_SAVED], grad_buffer, signal_buffer;

@@ -52,6 +52,7 @@ struct fv_tape {
     void *observer_user;
     fv_part *parts; /* in order */
     int64_t n_parts, parts_capacity, parts_seen;
+    int64_t judged;                  /* variables that fv_tape_forget has seen */
     fv_note *first_note, *last_note; /* in nodes */
     int32_t scratch[8];              /* buffers of the op that runs now */
     int n_scratch;
@@ -75,6 +76,19 @@ void *fv_tape_buffer(fv_tape *tape, size_t bytes, int32_t *id);
 /* The op has returned and its buffers are marked as used: gives up the fv_tape_scratch buffers.
  * FV_ERR_INTERNAL when a buffer was read that the memory plan had given away. */
 fv_status fv_tape_end_op(fv_tape *tape);
+
+/* What reads names (FV_READS_IN, FV_READS_Y) and what y saves is used now. */
+void fv_tape_use(fv_tape *tape, const fv_var *y, uint32_t reads);
+
+/* y has been recorded: notes what its passes are going to read, and if it can be restored. */
+void fv_tape_note_reads(fv_var *y);
+
+/* Forgets what the variables up to end can do without until they are read again; from done on, nothing but a
+ * backward pass will read them.  result, which is read next, stays. */
+void fv_tape_forget(fv_tape *tape, int64_t end, int64_t done, const fv_var *result);
+
+/* Brings back what y's op is going to read (FV_READS_IN, FV_READS_Y) and the tape has forgotten. */
+fv_status fv_tape_restore(fv_var *y, uint32_t reads);
 
 /* Runs the forward pass of y's op, whose buffers are there. */
 fv_status fv_tape_run(fv_tape *tape, fv_var *y);

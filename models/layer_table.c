@@ -14,27 +14,10 @@ static fv_layer_row row_of(const fv_var *v) {
     return row;
 }
 
-/* The variable in whose buffer the values stand. */
-static const fv_var *owner(const fv_var *v) {
-    while (v->op && v->op->alias) v = v->in[0];
-    return v;
-}
-
-/* Which buffers some backward reads, by the owner's number. */
-static void mark_kept(const fv_tape *tape, bool kept[]) {
-    for (int64_t k = 0; k < fv_tape_count(tape); k++) {
-        const fv_var *v = fv_tape_at(tape, k);
-        if (!v->op || !v->needs_grad) continue;
-        if (v->op->reads & FV_READS_Y) kept[owner(v)->id] = true;
-        for (int i = 0; i < v->op->arity; i++)
-            if (v->in[i] && v->op->reads & FV_READS_IN(i)) kept[owner(v->in[i])->id] = true;
-    }
-}
-
-/* Of an op's result, if it is kept, and of what the op saved beside it. */
-static int64_t kept_bytes(const fv_var *v, const bool kept[]) {
+/* Of an op's result, if backward reads it and cannot have it restored, and of what the op saved beside it. */
+static int64_t kept_bytes(const fv_var *v) {
     const fv_tensor y = fv_var_tensor(v);
-    int64_t bytes = kept[v->id] ? (int64_t)fv_tensor_bytes(&y) : 0;
+    int64_t bytes = v->held && !v->restorable ? (int64_t)fv_tensor_bytes(&y) : 0;
 
     for (int i = 0; i < v->n_saved && v->needs_grad; i++)
         bytes += (int64_t)fv_tensor_bytes(&v->saved[i]);
@@ -43,17 +26,15 @@ static int64_t kept_bytes(const fv_var *v, const bool kept[]) {
 
 static fv_status collect(const fv_tape *tape, fv_arena *arena, fv_layer_table *out) {
     const int64_t n = fv_tape_count(tape);
-    bool *kept = fv_arena_calloc(arena, (size_t)n, sizeof *kept);
 
     out->row = fv_arena_alloc(arena, (size_t)n, sizeof *out->row);
-    if (!out->row || !kept) return FV_ERR_NOMEM;
-    mark_kept(tape, kept);
+    if (!out->row) return FV_ERR_NOMEM;
     for (int64_t i = 0; i < n; i++) {
         const fv_var *v = fv_tape_at(tape, i);
         if (!v->op) continue;
         fv_layer_row *row = &out->row[out->count++];
         *row = row_of(v);
-        row->kept_bytes = kept_bytes(v, kept);
+        row->kept_bytes = kept_bytes(v);
     }
     return FV_OK;
 }

@@ -265,13 +265,29 @@ static void gelu(int64_t n, const float *x, float *y) {
     }
 }
 
-static void gelu_backward(int64_t n, const float *x, const float *dy, float *dx) {
+/* *phi: Phi(x) */
+static inline __m256 gelu_slope(__m256 x, __m256 *phi) {
     const __m256 factor = _mm256_set1_ps(0.39894228040143268f); /* 1 / sqrt(2 pi) */
+    __m256 density;
+
+    *phi = normal_cdf(x, &density);
+    return _mm256_fmadd_ps(x, _mm256_mul_ps(factor, density), *phi);
+}
+
+static void gelu_backward(int64_t n, const float *x, const float *dy, float *dx) {
     for (int64_t i = 0; i < n; i += LANES) {
-        __m256 density;
-        const __m256 v = load(n, i, x), phi = normal_cdf(v, &density);
-        const __m256 slope = _mm256_fmadd_ps(v, _mm256_mul_ps(factor, density), phi);
+        __m256 phi;
+        const __m256 slope = gelu_slope(load(n, i, x), &phi);
         store(n, i, dx, _mm256_mul_ps(load(n, i, dy), slope));
+    }
+}
+
+static void gelu_and_slope(int64_t n, const float *x, float *y, float *slope) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        __m256 phi;
+        const __m256 v = load(n, i, x), s = gelu_slope(v, &phi);
+        store(n, i, y, _mm256_mul_ps(v, phi));
+        store(n, i, slope, s);
     }
 }
 
@@ -345,6 +361,7 @@ void fv_kernels_init_avx2(fv_kernels *table) {
                           .layernorm_backward = layernorm_backward,
                           .gelu = gelu,
                           .gelu_backward = gelu_backward,
+                          .gelu_and_slope = gelu_and_slope,
                           .sigmoid = sigmoid,
                           .silu = silu,
                           .silu_backward = silu_backward,

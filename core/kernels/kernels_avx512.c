@@ -297,13 +297,24 @@ static void gelu(int64_t n, const float *x, float *y) {
 }
 
 /* Adding 0 x lets NaN through and makes infinities NaN, as the formula's inf * 0 does. */
+static inline __m512 gelu_slope(__m512 x) {
+    return _mm512_fmadd_ps(x, _mm512_setzero_ps(), symmetric(&derivative_table, x));
+}
+
 static void gelu_backward(int64_t n, const float *x, const float *dy, float *dx) {
     for (int64_t i = 0; i < n; i += LANES) {
         const __mmask16 k = lanes(n, i);
-        const __m512 v = load(k, x + i);
-        const __m512 slope =
-            _mm512_fmadd_ps(v, _mm512_setzero_ps(), symmetric(&derivative_table, v));
+        const __m512 slope = gelu_slope(load(k, x + i));
         _mm512_mask_storeu_ps(dx + i, k, _mm512_mul_ps(load(k, dy + i), slope));
+    }
+}
+
+static void gelu_and_slope(int64_t n, const float *x, float *y, float *slope) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        const __mmask16 k = lanes(n, i);
+        const __m512 v = load(k, x + i);
+        _mm512_mask_storeu_ps(y + i, k, _mm512_mul_ps(v, symmetric(&tail_table, v)));
+        _mm512_mask_storeu_ps(slope + i, k, gelu_slope(v));
     }
 }
 
@@ -423,6 +434,7 @@ void fv_kernels_init_avx512(fv_kernels *table) {
                           .layernorm_backward = layernorm_backward,
                           .gelu = gelu,
                           .gelu_backward = gelu_backward,
+                          .gelu_and_slope = gelu_and_slope,
                           .sigmoid = sigmoid,
                           .silu = silu,
                           .silu_backward = silu_backward,

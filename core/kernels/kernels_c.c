@@ -145,10 +145,20 @@ static void gelu(int64_t n, const float *x, float *y) {
     for (int64_t i = 0; i < n; i++) y[i] = x[i] * normal_cdf(x[i]);
 }
 
+static float gelu_slope(float x) {
+    const float density = INV_SQRT_2_PI * expf(-0.5f * x * x);
+    return normal_cdf(x) + x * density;
+}
+
 static void gelu_backward(int64_t n, const float *x, const float *dy, float *dx) {
+    for (int64_t i = 0; i < n; i++) dx[i] = dy[i] * gelu_slope(x[i]);
+}
+
+static void gelu_and_slope(int64_t n, const float *x, float *y, float *slope) {
     for (int64_t i = 0; i < n; i++) {
-        const float density = INV_SQRT_2_PI * expf(-0.5f * x[i] * x[i]);
-        dx[i] = dy[i] * (normal_cdf(x[i]) + x[i] * density);
+        const float v = x[i];
+        y[i] = v * normal_cdf(v);
+        slope[i] = gelu_slope(v);
     }
 }
 
@@ -215,6 +225,7 @@ void fv_kernels_init_c(fv_kernels *table) {
                           .layernorm_backward = layernorm_backward,
                           .gelu = gelu,
                           .gelu_backward = gelu_backward,
+                          .gelu_and_slope = gelu_and_slope,
                           .sigmoid = sigmoid,
                           .silu = silu,
                           .silu_backward = silu_backward,

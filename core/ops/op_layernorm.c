@@ -189,6 +189,8 @@ const fv_op fv_op_layernorm = {.name = "layernorm",
                                .shape = shape,
                                .forward = forward,
                                .backward = backward,
+                               .restore = forward,
+                               .restore_reads = FV_READS_IN(0),
                                .relevance = relevance,
                                .cost = fv_cost_elementwise};
 

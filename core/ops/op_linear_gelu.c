@@ -17,6 +17,7 @@ static fv_status shape(fv_var *y) {
 typedef struct gelu_args {
     const void *z;
     const void *dy; /* backward */
+    float *slope;   /* what z has become */
     void *out;
     fv_dtype dtype, dy_dtype;
     int64_t columns;
@@ -29,12 +30,9 @@ static void gelu_tile(fv_span rows, fv_span cols, void *arg) {
     for (int64_t r = rows.first; r < rows.first + rows.count; r++) {
         const int64_t i = r * a->columns + cols.first;
         const float *z = fv_row_read(a->z, a->dtype, i, cols.count, row);
-        if (a->dtype == FV_F32) {
-            fv_kernel()->gelu(cols.count, z, (float *)a->out + i);
-        } else {
-            fv_kernel()->gelu(cols.count, z, row);
-            fv_kernel()->to_bf16(cols.count, row, (fv_bf16 *)a->out + i);
-        }
+        float *out = fv_row_open(a->out, a->dtype, i, row);
+        fv_kernel()->gelu(cols.count, z, out);
+        fv_row_close(a->out, a->dtype, i, cols.count, out);
     }
 }
 
@@ -47,6 +45,30 @@ static fv_status forward(fv_var *y) {
     return fv_linear_product(y, z, y->dtype, gelu_tile, &args);
 }
 
+/* In f32 the slope gelu'(z), which costs little beside gelu(z), takes the place of z. */
+static void restore_rows(int64_t first, int64_t count, void *arg) {
+    const gelu_args *a = arg;
+    const int64_t i = first * a->columns, n = count * a->columns;
+
+    if (a->dtype == FV_F32)
+        fv_kernel()->gelu_and_slope(n, (const float *)a->z + i, (float *)a->out + i, a->slope + i);
+    else
+        gelu_tile((fv_span){first, count}, (fv_span){0, a->columns}, arg);
+}
+
+static fv_status restore(fv_var *y) {
+    const fv_grid grid = fv_grid_of(y);
+    gelu_args args = {.z = y->saved[0].data,
+                      .slope = y->saved[0].data,
+                      .out = y->data,
+                      .dtype = y->dtype,
+                      .columns = fv_shape_last(&y->shape)};
+
+    FV_TRY(fv_scratch_reserve((size_t)args.columns * sizeof(float)));
+    fv_parallel_rows(&grid, restore_rows, &args);
+    return FV_OK;
+}
+
 static void gelu_backward_rows(int64_t first, int64_t count, void *arg) {
     const gelu_args *a = arg;
     const int64_t n = a->columns;
@@ -56,24 +78,24 @@ static void gelu_backward_rows(int64_t first, int64_t count, void *arg) {
         const int64_t i = r * n;
         const float *z = fv_row_read(a->z, a->dtype, i, n, scratch);
         const float *dy = fv_row_read(a->dy, a->dy_dtype, i, n, scratch + n);
-        if (a->dtype == FV_F32) {
-            fv_kernel()->gelu_backward(n, z, dy, (float *)a->out + i);
-        } else {
-            fv_kernel()->gelu_backward(n, z, dy, scratch + 2 * n);
-            fv_kernel()->to_bf16(n, scratch + 2 * n, (fv_bf16 *)a->out + i);
-        }
+        float *dz = fv_row_open(a->out, a->dtype, i, scratch + 2 * n);
+        for (int64_t k = 0; a->slope && k < n; k++) dz[k] = dy[k] * z[k];
+        if (!a->slope) fv_kernel()->gelu_backward(n, z, dy, dz);
+        fv_row_close(a->out, a->dtype, i, n, dz);
     }
 }
 
 static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
     const fv_grid grid = fv_grid_of(y);
     const int64_t n = fv_shape_last(&y->shape);
+    float *slope = y->restored && y->dtype == FV_F32 ? y->saved[0].data : NULL;
     float *dz = fv_tape_scratch(y->tape, fv_shape_numel(&y->shape)); /* bf16 uses half of it */
 
     if (!dz) return FV_ERR_NOMEM;
     FV_TRY(fv_scratch_reserve((size_t)(3 * n) * sizeof(float)));
     fv_parallel_rows(&grid, gelu_backward_rows,
                      &(gelu_args){.z = y->saved[0].data,
+                                  .slope = slope,
                                   .dy = dy->data,
                                   .out = dz,
                                   .dtype = y->dtype,
@@ -96,6 +118,7 @@ const fv_op fv_op_linear_gelu = {.name = "linear_gelu",
                                  .shape = shape,
                                  .forward = forward,
                                  .backward = backward,
+                                 .restore = restore,
                                  .relevance = relevance,
                                  .cost = fv_linear_cost};
 

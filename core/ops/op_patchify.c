@@ -110,6 +110,8 @@ const fv_op fv_op_patchify = {.name = "patchify",
                               .shape = shape,
                               .forward = forward,
                               .backward = backward,
+                              .restore = forward,
+                              .restore_reads = FV_READS_IN(0),
                               .moves = true,
                               .relevance = fv_relevance_move,
                               .cost = fv_cost_elementwise};

@@ -181,8 +181,8 @@ static fv_status pack_relevance(const fv_var *y, const fv_signal *ry, fv_signal 
 #define WINDOW_OP(text, shape_rule, rule)                                                 \
     {                                                                                     \
         .name = text, .arity = 1, .attr_bytes = sizeof(window_attr), .shape = shape_rule, \
-        .moves = true, .forward = forward, .backward = backward, .relevance = rule,       \
-        .cost = fv_cost_elementwise                                                       \
+        .moves = true, .forward = forward, .backward = backward, .restore = forward,      \
+        .restore_reads = FV_READS_IN(0), .relevance = rule, .cost = fv_cost_elementwise   \
     }
 
 const fv_op fv_op_window_partition = WINDOW_OP("window_partition", pack_shape, pack_relevance);

@@ -361,6 +361,16 @@ Test(core_kernels, gelu_tails_and_aliasing) {
                   (double)z[i] * gelu_slope((double)x[i]), 1e-6, 0.0);
         k->gelu_backward(n, x, z, z);
         cr_assert_eq(memcmp(y, z, (size_t)n * sizeof *y), 0);
+
+        for (int64_t i = 0; i < n; i++) g[i] = 1.0f;
+        k->gelu_backward(n, x, g, z);
+        memcpy(q, x, (size_t)n * sizeof *q);
+        mark(y, n);
+        k->gelu_and_slope(n, q, y, q);
+        check_mark("gelu_and_slope", y, n);
+        cr_assert_arr_eq(q, z, (size_t)n * sizeof *q, "%s: slopes of %d", k->isa, (int)n);
+        k->gelu(n, x, q);
+        cr_assert_arr_eq(q, y, (size_t)n * sizeof *q, "%s: values of %d", k->isa, (int)n);
     }
 }
 

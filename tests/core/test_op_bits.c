@@ -93,6 +93,22 @@ Test(core_op_bits, chunks_change_rounding_only) {
     }
 }
 
+Test(core_op_bits, restored_values_are_the_same) {
+    const op_case *c;
+    int restored = 0;
+
+    for (int k = 0; (c = op_case_at(k)); k++)
+        for (int bf16 = 0; bf16 <= (c->bf16 != 0.0f); bf16++) {
+            create(c, bf16);
+            const op_result kept = run(&(op_settings){.mode = FV_TRAIN, .chunk = CHUNK});
+            const op_result again =
+                run(&(op_settings){.mode = FV_TRAIN, .chunk = CHUNK, .forget = true});
+            expect_same(&kept, &again, "restored", bf16);
+            restored += op_case_op(c)->restore != NULL;
+        }
+    cr_assert_gt(restored, 0);
+}
+
 /* The single op that FV_TRAIN applies for a case. */
 static uint32_t declared_reads(const op_case *c) { return op_case_op(c)->reads; }
 

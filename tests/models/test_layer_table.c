@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 
+#include <math.h>
 #include <string.h>
 
 static fv_model *model;
@@ -51,22 +52,22 @@ Test(models_layer_table, rows_are_what_a_hand_counts) {
     cr_assert_eq(attention->params, 0);
     cr_assert_eq(attention->macs, 2.0 * 65 * 65 * 64);
     cr_assert_eq(attention->kept_bytes, 4 * 65 * 64 + 4 * 65 * 4, "its output and log-sums");
-    cr_assert_eq(fc1->kept_bytes, 2 * 4 * 65 * 256, "before and behind GELU");
+    cr_assert_eq(fc1->kept_bytes, 4 * 65 * 256, "before GELU");
     cr_assert_eq(fc1->output.dim[2], 256);
     cr_assert_eq(row(&table, "blocks.1.mlp.fc2", "linear")->kept_bytes, 0, "nobody reads it");
 }
 
 Test(models_layer_table, memory_of_a_whole_network) {
     const fv_layer_table table = make("mini_vit");
-    const int64_t stream = 4 * 65 * 64, norm = stream + 2 * 4 * 65, residual = stream + 4;
+    const int64_t stream = 4 * 65 * 64, norm = 2 * 4 * 65, residual = stream + 4;
     const int64_t block =
-        norm + 3 * stream + (stream + 4 * 65 * 4) + residual + norm + 2 * 4 * stream + residual;
-    const int64_t patches = 4 * 64 * 48, head = 4 * 64 + (4 * 64 + 2 * 4);
+        norm + 3 * stream + (stream + 4 * 65 * 4) + residual + norm + 4 * stream + residual;
+    const int64_t head = 4 * 64 + 2 * 4;
     int64_t kept = 0;
 
     for (int64_t i = 0; i < table.count; i++) kept += table.row[i].kept_bytes;
     /* the last block's sum is not read by a backward: one token is copied out of it */
-    cr_assert_eq(kept, patches + stream + 2 * block - stream + head);
+    cr_assert_eq(kept, stream + 2 * block - stream + head);
 }
 
 static void check_sums(const fv_layer_node *node) {
@@ -123,23 +124,29 @@ Test(models_layer_table, every_failed_allocation_is_an_error) {
     cr_assert_gt(n, 3);
 }
 
-/* What a step really plans for is what the table says, and the gradients under way. */
+/* What a step really plans for is what the table says, and what an op of the backward pass has under way: two gradients,
+ * scratch and a value that it had restored. */
 Test(models_layer_table, memory_is_what_the_tape_plans) {
     static const char *const names[] = {"mini_vit", "mini_halonet_ts", "mini_davit",
                                         "mini_biformer"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         fv_layer_table table;
-        double kept = 0.0;
+        double kept = 0.0, largest = 0.0;
         model_run_open(&run);
         model_run_create(&run, &(fv_model_config){.name = names[i]});
         for (uint32_t k = 0; k < 2; k++) /* recorded, then planned */
             model_run_pass(&run, &(fv_step){.mode = FV_TRAIN, .index = k, .samples = 4}, 4);
         cr_assert(fv_memplan_replaying(run.tape->plan), "%s", names[i]);
         cr_assert_eq(fv_layer_table_make(run.model, &arena, &table), FV_OK);
-        for (int64_t r = 0; r < table.count; r++) kept += 4.0 * (double)table.row[r].kept_bytes;
-        const double ratio = (double)fv_memplan_bytes(run.tape->plan) / kept;
-        cr_expect(ratio >= 0.99 && ratio < 1.25, "%s: %g", names[i], ratio);
+        for (int64_t r = 0; r < table.count; r++) {
+            const double numel = (double)fv_shape_numel(&table.row[r].output);
+            kept += 4.0 * (double)table.row[r].kept_bytes;
+            largest = fmax(largest, 4.0 * sizeof(float) * numel);
+        }
+        const double planned = (double)fv_memplan_bytes(run.tape->plan);
+        cr_expect(planned >= 0.99 * kept && planned <= kept + 4.0 * largest, "%s: %g of %g + %g",
+                  names[i], planned, kept, largest);
         model_run_close(&run);
     }
 }

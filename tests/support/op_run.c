@@ -233,6 +233,11 @@ static fv_status run_pass(op_data *d, const op_settings *s, fv_tape *tape,
                                    .chunk_samples = s->chunk,
                                    .partial = partial});
     fv_var *y = apply(d, tape, first, count, in);
+    if (s->scribble) fv_keep(y);
+    if (s->forget && y->op->restore) {
+        scribble(y, FV_READS_Y);
+        y->forgotten = true;
+    }
     fv_var *z = fv_keep(read_again(d, y, in, s->add));
     FV_TRY(fv_tape_status(tape));
     scribble(y, s->scribble);

@@ -31,6 +31,7 @@ typedef struct op_settings {
     int64_t pass;  /* samples, 0: one pass */
     bool add;      /* another reader has already put something into the activations' gradients */
     uint32_t scribble; /* FV_READS_* bits: spoil these between forward and backward */
+    bool forget;       /* y, where its op can restore it, before it is read */
 } op_settings;
 
 /* In the data's arena; gradients without what op_settings.add put in first. */
