@@ -1,6 +1,6 @@
 #!/bin/sh
-# test.sh - builds everything and runs the tests: with ASan and UBSan in build-dev/, and the program
-# and the golden runner as they are used in build/.
+# test.sh - builds everything and runs the tests: with ASan and UBSan in build-dev/; the program, the
+# golden runner and the kernels, which an optimiser can break, as they are used in build/.
 #
 #   ./test.sh [CTEST ARGUMENTS]   e.g. ./test.sh -R core-test_tape
 set -eu
@@ -24,9 +24,12 @@ jobs=$(nproc 2>/dev/null || echo 2)
 ./setup.sh
 echo "== build (release) =="
 configure release build
-cmake --build build --parallel "$jobs" --target fovea fovea-golden
+kernel_tests="core-test_kernels core-test_kernels_map core-test_kernels_product"
+# shellcheck disable=SC2086
+cmake --build build --parallel "$jobs" --target fovea fovea-golden $kernel_tests
 echo "== build (ASan, UBSan) =="
 configure dev build-dev
 cmake --build build-dev --parallel "$jobs"
 echo "== test =="
+for name in $kernel_tests; do build/tests/"$name" -j1; done
 exec ctest --test-dir build-dev --output-on-failure "$@"
