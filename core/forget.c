@@ -5,17 +5,16 @@
  * themselves.  A forgotten value comes back, bit for bit, before the first op that reads it. */
 #include "core/tape_internal.h"
 
-/* Whose buffer v has. */
-static fv_var *owner(fv_var *v) {
+fv_var *fv_tape_owner(fv_var *v) {
     while (v->op && v->op->alias) v = v->in[0];
     return v;
 }
 
 static bool can_restore(const fv_var *y) {
-    if (!y->op->restore) return false;
+    if (!y->op->restore || (!y->op->restore_reads && !y->n_saved)) return false;
     for (int i = 0; i < y->op->arity; i++) {
         if (!y->in[i] || !(y->op->restore_reads & FV_READS_IN(i))) continue;
-        const fv_var *x = owner(y->in[i]);
+        const fv_var *x = fv_tape_owner(y->in[i]);
         if (x->op && !x->held && !x->restorable) return false;
     }
     return true;
@@ -24,23 +23,23 @@ static bool can_restore(const fv_var *y) {
 void fv_tape_note_reads(fv_var *y) {
     if (y->tape->step.mode != FV_TRAIN || y->op->alias) return;
     for (int i = 0; y->needs_grad && i < y->op->arity; i++)
-        if (y->in[i] && y->op->reads & FV_READS_IN(i)) owner(y->in[i])->held = true;
+        if (y->in[i] && y->op->reads & FV_READS_IN(i)) fv_tape_owner(y->in[i])->held = true;
     if (y->needs_grad && y->op->reads & FV_READS_Y) y->held = true;
     y->restorable = can_restore(y);
 }
 
-void fv_tape_forget(fv_tape *tape, int64_t end, int64_t done, const fv_var *result) {
+void fv_tape_forget(fv_tape *tape, int64_t end, int64_t begin, const fv_var *result) {
     if (tape->step.mode != FV_TRAIN || tape->step.dry || tape->edit) return;
     for (int64_t i = tape->judged; i < end; i++) {
         fv_var *v = tape->vars[i];
-        if (!v->op || v->forgotten) continue;
+        if (!v->op || v->forgotten || v->restored) continue;
         if (v->op->alias) {
             v->forgotten = v->in[0]->forgotten;
             continue;
         }
         if (v->kept || v->buffer == result->buffer) continue;
         v->forgotten = v->restorable;
-        if (!v->restorable && (v->held || i < done)) continue;
+        if (!v->restorable && (v->held || i < begin)) continue;
         fv_memplan_event(tape->plan, (uint64_t)i);
         fv_memplan_release(tape->plan, v->buffer);
     }

@@ -113,6 +113,8 @@ fv_status fv_tape_backward(fv_tape *tape, fv_var *y, const float *dy) {
     if (!y->needs_grad) return FV_OK;
     for (int64_t i = 0; i < tape->n_vars; i++) tape->vars[i]->grad = (fv_tensor){0};
 
+    /* Values between the parts are judged again: nothing but this pass reads them any more. */
+    tape->judged = tape->n_parts ? tape->parts[tape->n_parts - 1].last : 0;
     fv_tape_forget(tape, y->id, 0, y);
     fv_grad seed = {0};
     fv_status status = open_grad(tape, y, &seed);

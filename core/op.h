@@ -54,9 +54,10 @@ struct fv_op {
     fv_status (*forward)(fv_var *y);
     /* A pure vector-Jacobian product; dy has y's shape (f32, or bf16 for a bf16 y with one reader). */
     fv_status (*backward)(const fv_var *y, const fv_tensor *dy, fv_grad dx[]);
-    /* Writes y again, bit for bit, from the inputs in restore_reads and saved[], at about the price of a pass over
-     * memory: training may forget y between its passes.  It may leave in saved[] what backward then reads
-     * (y->restored) instead.  NULL: y stays while it will be read. */
+    /* Writes y again, bit for bit, from the inputs in restore_reads (parameters are at hand) and saved[], at
+     * about the price of a pass over memory: training may forget y between its passes.  Runs at most
+     * once per step, so that it may leave in saved[] what backward then reads (y->restored) instead; y
+     * may want no gradient.  NULL: y stays while it will be read. */
     fv_status (*restore)(fv_var *y);
     uint32_t restore_reads; /* FV_READS_IN(i) */
     /* Fills the wanted rx[] (overwrites); ry has the kind the rule asks for, rx the same kind.  Inputs

@@ -29,7 +29,7 @@ static bool at_hand(const fv_var *v, const fv_var *result) {
     return v->kept || v->buffer == result->buffer;
 }
 
-static void forget(fv_tape *tape, const fv_var *v, const fv_var *result) {
+static void give_up(fv_tape *tape, const fv_var *v, const fv_var *result) {
     const bool all = tape->step.mode == FV_INFER;
 
     if (!v->op || v->op->alias) return;
@@ -55,15 +55,15 @@ fv_var *fv_recompute_end(fv_var *y, int64_t begin) {
 
     if (tape->status != FV_OK || tape->step.mode == FV_EXPLAIN || y->id < begin) return y;
     const bool again = tape->step.mode == FV_TRAIN;
-    if (again && tape->parts_seen++ >= tape->step.recompute) {
+    if (again && (tape->parts_seen++ >= tape->step.recompute || !y->needs_grad)) {
         fv_tape_forget(tape, y->id, begin, y);
         return y;
     }
-    if (tape->step.dry || tape->edit || (again && !y->needs_grad)) return y;
+    if (tape->step.dry || tape->edit) return y;
     const fv_part part = {(int32_t)begin, y->id};
     if (again && append(tape, part) != FV_OK) return fv_tape_fail(tape, FV_ERR_NOMEM);
     if (again) fv_tape_forget(tape, begin, begin, y);
-    for (int32_t i = part.first; i <= part.last; i++) forget(tape, tape->vars[i], y);
+    for (int32_t i = part.first; i <= part.last; i++) give_up(tape, tape->vars[i], y);
     tape->judged = part.last;
     y->restorable = false; /* from what is gone */
     return y;

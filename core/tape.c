@@ -182,7 +182,10 @@ fv_var *fv_tap(fv_var *x, const char *name) {
     if (!copy) return fv_tape_fail(tape, FV_ERR_NOMEM);
     tape->taps[tape->n_taps++] = (fv_tap_entry){copy, x};
     x->watch |= what;
-    if (what & FV_WATCH_EDIT && tape->edit && x->data) tape->edit(x, copy, tape->edit_user);
+    if (what & FV_WATCH_EDIT && tape->edit && x->data) {
+        tape->edit(x, copy, tape->edit_user);
+        fv_tape_owner(x)->restorable = false; /* as it was */
+    }
     return what & FV_WATCH_VALUE ? fv_keep(x) : x;
 }
 
@@ -227,7 +230,11 @@ void fv_tape_observe(fv_tape *tape, fv_op_observer *observer, void *user) {
 
 fv_var *fv_keep(fv_var *x) {
     if (x->tape->status != FV_OK) return x;
-    x->kept = true;
+    if (x->forgotten) {
+        const fv_status status = fv_tape_restore(x, FV_READS_Y);
+        if (status != FV_OK) return fv_tape_fail(x->tape, status);
+    }
+    x->kept = fv_tape_owner(x)->kept = true;
     fv_memplan_keep(x->tape->plan, x->buffer);
     return x;
 }

@@ -33,7 +33,7 @@ typedef struct fv_ledger fv_ledger;
 typedef struct fv_rule fv_rule;
 
 typedef enum fv_mode {
-    FV_TRAIN,  /* fused ops, everything backward needs is kept, stochastic depth on */
+    FV_TRAIN, /* fused ops, what backward reads is kept, restored or computed again, stochastic depth on */
     FV_INFER,  /* fused ops, values die after their last reader */
     FV_EXPLAIN /* composed f32 ops with a relevance rule each; backward works too */
 } fv_mode;
@@ -122,8 +122,8 @@ void fv_tape_clear_watches(fv_tape *tape); /* and the edit function */
 typedef void fv_edit_fn(fv_var *x, const char *name, void *user);
 void fv_tape_set_edit(fv_tape *tape, fv_edit_fn *edit, void *user);
 /* Is told when an op begins and when it ends, in the forward pass and in fv_tape_backward (but for
- * views whose gradient is handed over as it is).  What is computed again counts as forward.  For
- * measurements; NULL: nobody is. */
+ * views whose gradient is handed over as it is).  What is computed again counts as forward,
+ * what is restored as its reader's.  For measurements; NULL: nobody is. */
 typedef void fv_op_observer(void *user, const fv_var *y, bool backward, bool ends);
 void fv_tape_observe(fv_tape *tape, fv_op_observer *observer, void *user);
 /* Names an activation; free when nothing watches it.  Returns x.  What an op makes of a parameter is
@@ -140,8 +140,9 @@ fv_var *fv_keep(fv_var *x);
 /* Layers mark their parts (blocks): what is recorded from begin on, up to the part's result y, which is
  * returned.  Nothing else of a part may be read behind it, and parts do not overlap.  In FV_TRAIN the
  * first fv_step.recompute parts forget their activations and compute them again, with the same random
- * keys, when the backward pass needs them; not while an edit function is set.  In FV_INFER a part's end
- * is the end of all its values but y and those that are kept. */
+ * keys, when the backward pass needs them; the others forget what no backward reads or what their ops
+ * can restore.  Neither happens while an edit function is set.  In FV_INFER a part's end is the end of
+ * all its values but y and those that are kept. */
 int64_t fv_recompute_begin(const fv_tape *tape);
 fv_var *fv_recompute_end(fv_var *y, int64_t begin);
 int64_t fv_tape_parts(const fv_tape *tape); /* marked so far in this FV_TRAIN step, dry ones too */

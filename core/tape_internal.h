@@ -80,12 +80,16 @@ fv_status fv_tape_end_op(fv_tape *tape);
 /* What reads names (FV_READS_IN, FV_READS_Y) and what y saves is used now. */
 void fv_tape_use(fv_tape *tape, const fv_var *y, uint32_t reads);
 
-/* y has been recorded: notes what its passes are going to read, and if it can be restored. */
+/* The variable whose buffer an alias shares; v itself if it is none. */
+fv_var *fv_tape_owner(fv_var *v);
+
+/* y has been recorded, behind its inputs: notes what its backward is going to read, and whether y can be
+ * restored. */
 void fv_tape_note_reads(fv_var *y);
 
-/* Forgets what the variables up to end can do without until they are read again; from done on, nothing but a
- * backward pass will read them.  result, which is read next, stays. */
-void fv_tape_forget(fv_tape *tape, int64_t end, int64_t done, const fv_var *result);
+/* Forgets variables that no call has judged yet, up to end: those that can be restored, and of those from begin
+ * on, which only a backward pass may still read, what none reads.  result, which is read next, stays. */
+void fv_tape_forget(fv_tape *tape, int64_t end, int64_t begin, const fv_var *result);
 
 /* Brings back what y's op is going to read (FV_READS_IN, FV_READS_Y) and the tape has forgotten. */
 fv_status fv_tape_restore(fv_var *y, uint32_t reads);

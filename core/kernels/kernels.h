@@ -80,7 +80,8 @@ typedef struct fv_kernels {
     void (*gelu)(int64_t n, const float *x, float *y);
     /* dx = dy (Phi(x) + x phi(x)) */
     void (*gelu_backward)(int64_t n, const float *x, const float *dy, float *dx);
-    /* y = x Phi(x), slope = Phi(x) + x phi(x): gelu and, times dy, gelu_backward to the bit; slope may be x */
+    /* y = x Phi(x), slope = Phi(x) + x phi(x): the bits of gelu and, times dy, of gelu_backward;
+     * slope may be x */
     void (*gelu_and_slope)(int64_t n, const float *x, float *y, float *slope);
     /* y = sigma(x) = 1 / (1 + e^-x) */
     void (*sigmoid)(int64_t n, const float *x, float *y);

@@ -1,5 +1,6 @@
 /* op_linear_gelu.c - y = gelu(x W^T + b) in one pass: a tile of z = x W^T + b goes through GELU while
- * it is in cache.  z is saved for backward, dz = dy gelu'(z); in FV_INFER it is written nowhere.
+ * it is in cache.  z is saved for backward, dz = dy gelu'(z), or gelu'(z) once y has been restored; in
+ * FV_INFER it is written nowhere.
  * The composed form gelu(linear(x)) is the oracle in tests and what FV_EXPLAIN uses. */
 #include "core/ops/linear_product.h"
 #include "core/ops/row.h"
@@ -17,7 +18,7 @@ static fv_status shape(fv_var *y) {
 typedef struct gelu_args {
     const void *z;
     const void *dy; /* backward */
-    float *slope;   /* what z has become */
+    float *slope;   /* gelu'(z), in the place of z; NULL: not there */
     void *out;
     fv_dtype dtype, dy_dtype;
     int64_t columns;
@@ -76,11 +77,12 @@ static void gelu_backward_rows(int64_t first, int64_t count, void *arg) {
 
     for (int64_t r = first; r < first + count; r++) {
         const int64_t i = r * n;
-        const float *z = fv_row_read(a->z, a->dtype, i, n, scratch);
         const float *dy = fv_row_read(a->dy, a->dy_dtype, i, n, scratch + n);
         float *dz = fv_row_open(a->out, a->dtype, i, scratch + 2 * n);
-        for (int64_t k = 0; a->slope && k < n; k++) dz[k] = dy[k] * z[k];
-        if (!a->slope) fv_kernel()->gelu_backward(n, z, dy, dz);
+        if (a->slope)
+            for (int64_t k = 0; k < n; k++) dz[k] = dy[k] * a->slope[i + k];
+        else
+            fv_kernel()->gelu_backward(n, fv_row_read(a->z, a->dtype, i, n, scratch), dy, dz);
         fv_row_close(a->out, a->dtype, i, n, dz);
     }
 }

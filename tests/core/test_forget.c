@@ -166,8 +166,8 @@ Test(core_forget, chains_come_back) {
         fv_var *y = fc2(fc1(r, &blocks[1]), &blocks[1]);
         const int64_t second = fv_recompute_begin(tape);
         y = fv_recompute_end(fv_scale(y, 2.0f), second);
-        cr_expect_eq(r->forgotten, way == 0, "%d",
-                     way); /* what a part that is gone left behind stays */
+        /* What a part that is gone left behind stays. */
+        cr_expect_eq(r->forgotten, way == 0, "%d", way);
         cr_expect_eq(h->forgotten, way == 0, "%d", way);
         grad[way] = backward(y);
     }
@@ -186,6 +186,51 @@ Test(core_forget, kept_values_stay) {
     backward(y);
     cr_expect_eq(h->data, data);
     cr_expect_eq(((float *)h->data)[5], before);
+}
+
+/* Under a view's name too, and where the value has gone already. */
+Test(core_forget, keeping_a_value_brings_it_back) {
+    float *first_seen = NULL;
+
+    for (int late = 0; late < 2; late++) {
+        begin(0);
+        fv_var *h = norm(fv_input(tape, &x, true), &blocks[0]);
+        fv_var *view = fv_reshape(h, fv_shape_of(2, (int64_t)B, (int64_t)N * C));
+        if (!late) fv_keep(view);
+        const int64_t first = fv_recompute_begin(tape);
+        fv_var *y =
+            fv_recompute_end(fc2(fc1(fv_reshape(view, h->shape), &blocks[0]), &blocks[0]), first);
+        cr_expect_eq(view->forgotten, late);
+        if (late) fv_keep(view);
+        cr_expect_not(view->forgotten || h->forgotten);
+        backward(y);
+        if (!first_seen)
+            first_seen = memcpy(fv_arena_alloc(&arena, B * N * C, sizeof(float)), view->data,
+                                sizeof(float) * B * N * C);
+        cr_expect_arr_eq(first_seen, view->data, sizeof(float) * B * N * C);
+    }
+}
+
+static void halve(fv_var *v, const char *name, void *user) {
+    (void)name, (void)user;
+    for (int64_t i = 0; i < fv_shape_numel(&v->shape); i++) ((float *)v->data)[i] *= 0.5f;
+}
+
+/* Backward reads the edited value though nobody may edit any more: it is not the op's. */
+Test(core_forget, an_edited_value_stays) {
+    const float *grad[2];
+
+    for (int cleared = 0; cleared < 2; cleared++) {
+        cr_assert_eq(fv_tape_watch(tape, "h", FV_WATCH_EDIT), FV_OK);
+        fv_tape_set_edit(tape, halve, NULL);
+        begin(0);
+        fv_var *h = fv_tap(norm(fv_input(tape, &x, true), &blocks[0]), "h");
+        fv_var *y = fc2(fc1(h, &blocks[0]), &blocks[0]);
+        if (cleared) fv_tape_clear_watches(tape);
+        grad[cleared] = backward(y);
+        fv_tape_clear_watches(tape);
+    }
+    expect_same(grad[0], grad[1]);
 }
 
 static fv_status deep(size_t limit) {

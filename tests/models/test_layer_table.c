@@ -124,8 +124,8 @@ Test(models_layer_table, every_failed_allocation_is_an_error) {
     cr_assert_gt(n, 3);
 }
 
-/* What a step really plans for is what the table says, and what an op of the backward pass has under way: two gradients,
- * scratch and a value that it had restored. */
+/* What a step really plans for is what the table says, and what an op of the backward pass has under
+ * way: two gradients, scratch and a value that it had restored. */
 Test(models_layer_table, memory_is_what_the_tape_plans) {
     static const char *const names[] = {"mini_vit", "mini_halonet_ts", "mini_davit",
                                         "mini_biformer"};

@@ -105,6 +105,9 @@ Test(train_freeze, gradients_of_the_rest_are_those_without_freezing) {
     same_gradients("mini_vit", "cls_token,pos_embed,patch_embed,blocks.0");
     same_gradients("mini_vit", "patch_embed,blocks.1.mlp,head.bias");
     same_gradients("mini_vit", "blocks.1,norm,head");
+    /* The first layer that learns reads what nothing can be walked back to. */
+    same_gradients("mini_vit", "cls_token,pos_embed,patch_embed,blocks.0.norm1,blocks.0.attn,"
+                               "blocks.0.norm2,blocks.0.mlp.fc1");
     same_gradients("mini_deit_distilled", "blocks.0.attn,dist_token,head_dist");
     same_gradients("mini_davit", "stem,stages.0,stages.1");
     same_gradients("mini_davit", "stages.2");
