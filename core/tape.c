@@ -184,7 +184,7 @@ fv_var *fv_tap(fv_var *x, const char *name) {
     x->watch |= what;
     if (what & FV_WATCH_EDIT && tape->edit && x->data) {
         tape->edit(x, copy, tape->edit_user);
-        fv_tape_owner(x)->restorable = false; /* as it was */
+        fv_tape_owner(x)->restorable = false; /* its op knows nothing of the edit */
     }
     return what & FV_WATCH_VALUE ? fv_keep(x) : x;
 }
