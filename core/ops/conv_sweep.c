@@ -16,8 +16,6 @@ double fv_conv_macs(const fv_conv *c) {
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
-static int64_t count(int64_t n, int64_t part) { return (n + part - 1) / part; }
-
 /* Elements of a row, and of an image, on the side that is read (or written). */
 static int64_t row_of(const fv_conv *c, bool x) {
     return x ? c->W * c->C : fv_conv_columns(c) * c->O;
@@ -49,7 +47,7 @@ static fv_conv forward_band(const fv_conv *c, int64_t first, int64_t rows, fv_co
 /* Rows first .. first + rows - 1 of dx from the rows of dy that they went into: row o of dy reaches rows
  * o s - top .. o s - top + kh - 1 of x, so the band's top padding is what sticks out of it above. */
 static fv_conv data_band(const fv_conv *c, int64_t first, int64_t rows, fv_conv_part *part) {
-    const int64_t o0 = count(most(first + c->top - c->kh + 1, 0), c->stride);
+    const int64_t o0 = fv_tile_count(most(first + c->top - c->kh + 1, 0), c->stride);
     const int64_t o1 = least((first + rows - 1 + c->top) / c->stride, fv_conv_rows(c) - 1);
     fv_conv band = *c;
 
@@ -79,7 +77,7 @@ static fv_status find(fv_conv desc, fv_conv_part *part) {
 static fv_status cut_bands(fv_conv_sweep *s, int64_t rows) {
     const bool data = s->desc.pass == FV_CONV_DATA;
     const int64_t step = data ? s->desc.stride : 1, fewest = most(BAND_ROWS, s->desc.stride);
-    const int64_t height = count(count(rows, s->n_bands), step) * step;
+    const int64_t height = fv_tile_count(fv_tile_count(rows, s->n_bands), step) * step;
     int64_t n;
 
     for (int64_t first = 0; first < rows; first += n) {
@@ -103,7 +101,7 @@ static fv_status cut(fv_conv_sweep *s, int64_t chunk) {
     while (2 * s->images <= chunk && 2.0 * (double)s->images * macs <= TASK_MACS) s->images *= 2;
     s->n_bands = s->images > 1 ? 1 : count_bands(&s->desc, rows);
     if (s->n_bands > 1) return cut_bands(s, rows);
-    s->n_tasks = count(s->desc.n, s->images);
+    s->n_tasks = fv_tile_count(s->desc.n, s->images);
     const int64_t last = s->desc.n - (s->n_tasks - 1) * s->images;
     for (int i = 0; i < (last == s->images ? 1 : 2); i++) {
         fv_conv some = s->desc;

@@ -94,8 +94,9 @@ static void block_stats(int64_t task, void *arg) {
 static void join_stats(int64_t task, void *arg) {
     const stats_job *j = arg;
     const batchnorm_attr *attr = j->y->attr;
-    const int64_t first = task * COLUMNS, n = j->n;
-    const int64_t count = n - first < COLUMNS ? n - first : COLUMNS;
+    const int64_t n = j->n;
+    const fv_span cols = fv_tile_span(n, COLUMNS, task);
+    const int64_t first = cols.first, count = cols.count;
     float *mean = j->y->saved[0].data, *rstd = j->y->saved[1].data;
     double sum[COLUMNS] = {0}, squares[COLUMNS] = {0};
 
@@ -144,7 +145,7 @@ static fv_status batch_stats(fv_var *y) {
     if (!j.partial || !j.unbiased) return FV_ERR_NOMEM;
     FV_TRY(fv_scratch_reserve((size_t)(run_rows(j.n) * j.n) * sizeof(float)));
     fv_parallel(j.blocks.count, block_stats, &j);
-    fv_parallel((j.n + COLUMNS - 1) / COLUMNS, join_stats, &j);
+    fv_parallel(fv_tile_count(j.n, COLUMNS), join_stats, &j);
     FV_TRY(propose(y, stats->mean, y->saved[0].data, stats->momentum));
     FV_TRY(propose(y, stats->var, j.unbiased, stats->momentum));
     if (!stats->batches) return FV_OK;
@@ -244,8 +245,8 @@ static void block_sums(int64_t task, void *arg) {
 
 static void join_sums(int64_t task, void *arg) {
     const backward_job *j = arg;
-    const int64_t first = task * COLUMNS, left = 2 * j->n - first;
-    const int64_t count = left < COLUMNS ? left : COLUMNS;
+    const fv_span cols = fv_tile_span(2 * j->n, COLUMNS, task);
+    const int64_t first = cols.first, count = cols.count;
     const double n_rows = (double)fv_shape_rows(&j->y->shape);
     double sum[COLUMNS] = {0};
 
@@ -316,7 +317,7 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
     if (uses_batch(y)) {
         j.average = fv_tape_scratch(y->tape, 2 * n);
         if (!j.average) return FV_ERR_NOMEM;
-        fv_parallel((2 * n + COLUMNS - 1) / COLUMNS, join_sums, &j);
+        fv_parallel(fv_tile_count(2 * n, COLUMNS), join_sums, &j);
     }
     j.slope = fv_tape_scratch(y->tape, 3 * n);
     if (!j.slope) return FV_ERR_NOMEM;

@@ -27,7 +27,7 @@ static args make_args(const fv_var *y, const fv_tensor *dy, const fv_grad *dx) {
     a.n = fv_shape_last(&y->shape);
     a.rows_per_sample = a.blocks.grid.rows_per_sample;
     a.tile = fv_column_tile(a.n, COLUMNS);
-    a.tiles = a.tile ? (a.n + a.tile - 1) / a.tile : 0;
+    a.tiles = a.tile ? fv_tile_count(a.n, a.tile) : 0;
     return a;
 }
 
@@ -131,8 +131,9 @@ static fv_status scale_backward(const fv_var *y, const fv_tensor *dy, fv_grad dx
 static void gate_tile(int64_t task, void *arg) {
     const args *a = arg;
     const fv_var *x = a->y->in[0];
-    const int64_t b = task / a->tiles, first = task % a->tiles * a->tile;
-    const int64_t n = a->n - first < a->tile ? a->n - first : a->tile, end = a->rows_per_sample;
+    const int64_t b = task / a->tiles, end = a->rows_per_sample;
+    const fv_span cols = fv_tile_span(a->n, a->tile, task % a->tiles);
+    const int64_t first = cols.first, n = cols.count;
     float *sum = fv_scratch((size_t)(4 * a->tile) * sizeof(float));
     float *block = sum + a->tile, *xs = block + a->tile, *dys = xs + a->tile;
 

@@ -53,13 +53,14 @@ static args make_args(const fv_var *y) {
                   .C = C,
                   .skip = ((const mean_attr *)y->attr)->skip,
                   .tile = tile,
-                  .tiles = tile ? (C + tile - 1) / tile : 0};
+                  .tiles = tile ? fv_tile_count(C, tile) : 0};
 }
 
 static void mean_tile(int64_t task, void *arg) {
     const args *a = arg;
-    const int64_t b = task / a->tiles, first = task % a->tiles * a->tile;
-    const int64_t n = a->C - first < a->tile ? a->C - first : a->tile;
+    const int64_t b = task / a->tiles;
+    const fv_span cols = fv_tile_span(a->C, a->tile, task % a->tiles);
+    const int64_t first = cols.first, n = cols.count;
     float *sum = fv_scratch((size_t)(3 * a->tile) * sizeof(float));
     float *block = sum + a->tile, *row = block + a->tile;
 

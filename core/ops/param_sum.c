@@ -45,8 +45,8 @@ void fv_param_chunk_sum(const fv_row_sum *s, int64_t first, int64_t last, int64_
 static void sum_columns(int64_t task, void *arg) {
     const sum_job *j = arg;
     const fv_row_sum *s = j->sum;
-    const int64_t first = task * j->tile;
-    const int64_t n = s->n - first < j->tile ? s->n - first : j->tile;
+    const fv_span cols = fv_tile_span(s->n, j->tile, task);
+    const int64_t first = cols.first, n = cols.count;
     float *scratch = fv_scratch((size_t)j->scratch * sizeof(float));
     float *block = scratch + fv_tree_scratch(j->tree, n);
     fv_tree_tile tile;
@@ -66,6 +66,6 @@ fv_status fv_param_sum(const fv_tree *tree, const fv_row_sum *sum) {
 
     if (sum->n_rows == 0 || sum->n == 0) return FV_OK;
     FV_TRY(fv_scratch_reserve((size_t)j.scratch * sizeof(float)));
-    fv_parallel((sum->n + tile - 1) / tile, sum_columns, &j);
+    fv_parallel(fv_tile_count(sum->n, tile), sum_columns, &j);
     return FV_OK;
 }
