@@ -37,7 +37,7 @@ void fv_tape_forget(fv_tape *tape, int64_t end, int64_t begin, const fv_var *res
             v->forgotten = v->in[0]->forgotten;
             continue;
         }
-        if (v->kept || v->buffer == result->buffer) continue;
+        if (fv_tape_outlives(v, result)) continue;
         v->forgotten = v->restorable;
         if (!v->restorable && (v->held || i < begin)) continue;
         fv_memplan_event(tape->plan, (uint64_t)i);
@@ -54,8 +54,7 @@ static fv_status restore(fv_var *v) {
     v->forgotten = false;
     if (v->op->alias) {
         FV_TRY(restore(v->in[0]));
-        v->data = v->in[0]->data;
-        v->buffer = v->in[0]->buffer;
+        fv_tape_take_input(v);
         return FV_OK;
     }
     FV_TRY(fv_tape_restore(v, v->op->restore_reads));

@@ -57,8 +57,7 @@ static fv_status allocate(fv_tape *tape, fv_var *y) {
     const bool keep = tape->step.mode == FV_EXPLAIN;
     const fv_tensor t = fv_var_tensor(y);
     if (y->op->alias) {
-        y->data = y->in[0]->data;
-        y->buffer = y->in[0]->buffer;
+        fv_tape_take_input(y);
         return FV_OK;
     }
     y->data = fv_tape_buffer(tape, fv_tensor_bytes(&t), &y->buffer);

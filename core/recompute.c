@@ -24,16 +24,11 @@ static bool saves_much(const fv_var *v) {
     return saved_bytes(v) > fv_tensor_bytes(&t) / SMALL;
 }
 
-/* Its buffer outlives the part. */
-static bool at_hand(const fv_var *v, const fv_var *result) {
-    return v->kept || v->buffer == result->buffer;
-}
-
 static void give_up(fv_tape *tape, const fv_var *v, const fv_var *result) {
     const bool all = tape->step.mode == FV_INFER;
 
     if (!v->op || v->op->alias) return;
-    if (!at_hand(v, result)) fv_memplan_release(tape->plan, v->buffer);
+    if (!fv_tape_outlives(v, result)) fv_memplan_release(tape->plan, v->buffer);
     for (int i = 0; (all || saves_much(v)) && i < v->n_saved; i++)
         fv_memplan_release(tape->plan, v->saved_buffer[i]);
 }
@@ -74,7 +69,7 @@ int64_t fv_tape_parts(const fv_tape *tape) { return tape->parts_seen; }
 /* ---- again ---- */
 
 static void want(fv_var *v, const fv_part *part, const fv_var *result) {
-    if (v && v->op && v->id >= part->first && !at_hand(v, result)) v->wanted = true;
+    if (v && v->op && v->id >= part->first && !fv_tape_outlives(v, result)) v->wanted = true;
 }
 
 /* Readers come behind what they read: one walk back finds all that is wanted. */
@@ -95,7 +90,7 @@ static void mark_wanted(const fv_tape *tape, const fv_part *part) {
 static fv_status reopen(fv_tape *tape, fv_var *v, const fv_var *result) {
     const fv_tensor t = fv_var_tensor(v);
 
-    if (!at_hand(v, result)) {
+    if (!fv_tape_outlives(v, result)) {
         v->data = fv_tape_buffer(tape, fv_tensor_bytes(&t), &v->buffer);
         if (!v->data) return FV_ERR_NOMEM;
     }
@@ -115,8 +110,7 @@ fv_status fv_tape_recompute(fv_tape *tape, const fv_part *part) {
         if (!v->wanted) continue;
         FV_TRY(fv_tape_restore(v, UINT32_MAX));
         if (v->op->alias) {
-            v->data = v->in[0]->data;
-            v->buffer = v->in[0]->buffer;
+            fv_tape_take_input(v);
             continue;
         }
         fv_memplan_event(tape->plan, (uint64_t)(uintptr_t)v->op + 2);
@@ -131,7 +125,7 @@ void fv_tape_leave_part(fv_tape *tape, const fv_part *part) {
 
     for (int32_t i = part->first; i < part->last; i++) {
         const fv_var *v = tape->vars[i];
-        if (!v->wanted || v->needs_grad || v->op->alias || at_hand(v, result)) continue;
+        if (!v->wanted || v->needs_grad || v->op->alias || fv_tape_outlives(v, result)) continue;
         fv_memplan_release(tape->plan, v->buffer);
         for (int k = 0; k < v->n_saved; k++) fv_memplan_release(tape->plan, v->saved_buffer[k]);
     }

@@ -83,6 +83,17 @@ void fv_tape_use(fv_tape *tape, const fv_var *y, uint32_t reads);
 /* The variable whose buffer an alias shares; v itself if it is none. */
 fv_var *fv_tape_owner(fv_var *v);
 
+/* An alias takes the buffer that its input has now. */
+static inline void fv_tape_take_input(fv_var *alias) {
+    alias->data = alias->in[0]->data;
+    alias->buffer = alias->in[0]->buffer;
+}
+
+/* v's buffer outlives the part that ends with result. */
+static inline bool fv_tape_outlives(const fv_var *v, const fv_var *result) {
+    return v->kept || v->buffer == result->buffer;
+}
+
 /* y has been recorded, behind its inputs: notes what its backward is going to read, and whether y can be
  * restored. */
 void fv_tape_note_reads(fv_var *y);
