@@ -7,7 +7,6 @@
 
 #include <criterion/criterion.h>
 
-#include <math.h>
 #include <string.h>
 
 static fv_model *model;
@@ -125,28 +124,27 @@ Test(models_layer_table, every_failed_allocation_is_an_error) {
 }
 
 /* What a step really plans for is what the table says, and what an op of the backward pass has under
- * way: two gradients, scratch and a value that it had restored. */
+ * way: gradients, scratch and a value that it had restored; little where there are many blocks. */
 Test(models_layer_table, memory_is_what_the_tape_plans) {
-    static const char *const names[] = {"mini_vit", "mini_halonet_ts", "mini_davit",
-                                        "mini_biformer"};
+    static const char *const cases[][2] = {{"mini_vit", "depth: 8"},
+                                           {"mini_halonet_ts", "{}"},
+                                           {"mini_davit", "{}"},
+                                           {"mini_biformer", "depth: [3, 3, 1, 1]"}};
 
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *name = cases[i][0];
         fv_layer_table table;
-        double kept = 0.0, largest = 0.0;
+        double kept = 0.0;
         model_run_open(&run);
-        model_run_create(&run, &(fv_model_config){.name = names[i]});
+        const fv_value *kwargs = model_run_yaml(&run, name, cases[i][1]);
+        model_run_create(&run, &(fv_model_config){.name = name, .kwargs = kwargs});
         for (uint32_t k = 0; k < 2; k++) /* recorded, then planned */
             model_run_pass(&run, &(fv_step){.mode = FV_TRAIN, .index = k, .samples = 4}, 4);
-        cr_assert(fv_memplan_replaying(run.tape->plan), "%s", names[i]);
+        cr_assert(fv_memplan_replaying(run.tape->plan), "%s", name);
         cr_assert_eq(fv_layer_table_make(run.model, &arena, &table), FV_OK);
-        for (int64_t r = 0; r < table.count; r++) {
-            const double numel = (double)fv_shape_numel(&table.row[r].output);
-            kept += 4.0 * (double)table.row[r].kept_bytes;
-            largest = fmax(largest, 4.0 * sizeof(float) * numel);
-        }
-        const double planned = (double)fv_memplan_bytes(run.tape->plan);
-        cr_expect(planned >= 0.99 * kept && planned <= kept + 4.0 * largest, "%s: %g of %g + %g",
-                  names[i], planned, kept, largest);
+        for (int64_t r = 0; r < table.count; r++) kept += 4.0 * (double)table.row[r].kept_bytes;
+        const double ratio = (double)fv_memplan_bytes(run.tape->plan) / kept;
+        cr_expect(ratio >= 0.99 && ratio < 1.25, "%s: %g", name, ratio);
         model_run_close(&run);
     }
 }
