@@ -27,7 +27,8 @@ typedef struct fv_gemm {
     int64_t m, n, k, lda, ldb, ldc;
     float alpha; /* 0 stands for 1 */
     int32_t trans_a, trans_b, accumulate, bias;
-    int32_t apart; /* rows belong to samples that must not know each other; not with trans_a */
+    int32_t apart;  /* rows belong to samples that must not know each other; not with trans_a */
+    int32_t packed; /* B is what gemm_pack made of it, where gemm_packed_bytes is not 0 */
     fv_dtype ab, c;
 } fv_gemm;
 
@@ -62,6 +63,12 @@ typedef struct fv_backend_table {
     const char *name; /* "onednn 2.6.3", "reference" */
     /* A cached plan that lives until fv_backend_release.  Call it outside of parallel tasks. */
     fv_status (*gemm_find)(const fv_gemm *desc, const fv_gemm_plan **plan);
+    /* A plan of packed products reads op(B) in a layout of its own, gemm_packed_bytes long, which depends on
+     * n, k and the dtypes, not on m; 0: it reads B as it is.  gemm_pack writes columns first .. first +
+     * count - 1 of op(B) into their place; first is a multiple of 64, and count too but at the end. */
+    size_t (*gemm_packed_bytes)(const fv_gemm_plan *plan);
+    void (*gemm_pack)(const fv_gemm_plan *plan, const void *b, int64_t first, int64_t count,
+                      void *packed);
     /* Runs in the calling thread.  bias may be NULL unless the plan has one. */
     fv_status (*gemm_run)(const fv_gemm_plan *plan, const void *a, const void *b, const float *bias,
                           void *c);

@@ -268,6 +268,16 @@ static const char *conv_implementation(const fv_conv_plan *plan) {
 
 /* ---- both ---- */
 
+static size_t gemm_packed_bytes(const fv_gemm_plan *plan) {
+    (void)plan;
+    return 0;
+}
+
+static void gemm_pack(const fv_gemm_plan *plan, const void *b, int64_t first, int64_t count,
+                      void *packed) {
+    (void)plan, (void)b, (void)first, (void)count, (void)packed;
+}
+
 static const char *gemm_implementation(const fv_gemm_plan *plan) {
     (void)plan;
     return "ref:c";
@@ -286,6 +296,8 @@ static void release(void) {
 
 const fv_backend_table fv_backend_ref = {.name = "reference",
                                          .gemm_find = gemm_find,
+                                         .gemm_packed_bytes = gemm_packed_bytes,
+                                         .gemm_pack = gemm_pack,
                                          .gemm_run = gemm_run,
                                          .gemm_implementation = gemm_implementation,
                                          .conv_find = conv_find,

@@ -1,51 +1,173 @@
 #include "core/backend/gemm_panels.h"
 
+#include "core/alloc.h"
+#include "core/backend/lanes.h"
 #include "core/kernels/kernels.h"
 
 #include <string.h>
 
 #define WIDTH  16  /* columns of a panel of op(B): what the kernel's tiles take at once */
 #define HEIGHT 256 /* rows of it: 16 KiB stay in the first cache while the rows of A go by */
+#define ROWS   192 /* of a block of transposed A: 192 KiB stay in the second cache */
+#define BLOCK  (ROWS * HEIGHT)
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+size_t fv_gemm_panels_bytes(const fv_gemm *g) {
+    return (size_t)((g->n + WIDTH - 1) / WIDTH * WIDTH * g->k) * sizeof(float);
+}
+
+/* n elements as f32: as they are, or in scratch. */
+static const float *widened(fv_dtype dtype, const void *x, int64_t first, int64_t n,
+                            float *scratch) {
+    if (dtype == FV_F32) return (const float *)x + first;
+    fv_kernel()->from_bf16(n, (const fv_bf16 *)x + first, scratch);
+    return scratch;
+}
+
+/* Columns of op(B) are rows of b. */
+static void turn(const fv_gemm *g, const void *b, int64_t k0, int64_t height, int64_t j,
+                 int64_t width, float *panel) {
+    float rows[WIDTH * HEIGHT];
+
+    if (g->ab == FV_F32) {
+        fv_kernel()->transpose(width, height, (const float *)b + j * g->ldb + k0, g->ldb, panel,
+                               WIDTH);
+        return;
+    }
+    for (int64_t i = 0; i < width; i++)
+        widened(g->ab, b, (j + i) * g->ldb + k0, height, rows + i * HEIGHT);
+    fv_kernel()->transpose(width, height, rows, HEIGHT, panel, WIDTH);
+}
+
+static void copy(const fv_gemm *g, const void *b, int64_t k0, int64_t height, int64_t j,
+                 int64_t width, float *panel) {
+    float row[WIDTH];
+
+    for (int64_t p = 0; p < height; p++, panel += WIDTH) {
+        const float *from = widened(g->ab, b, (k0 + p) * g->ldb + j, width, row);
+        if (width == WIDTH)
+            memcpy(panel, from, sizeof row); /* of a known size: two vectors, no call */
+        else
+            memcpy(panel, from, (size_t)width * sizeof *panel);
+    }
+}
 
 /* alpha op(B)[k0 .. k0+height, j .. j+width], rows WIDTH apart. */
-static void pack(const fv_gemm *g, const float *b, int64_t k0, int64_t height, int64_t j,
+static void pack(const fv_gemm *g, const void *b, int64_t k0, int64_t height, int64_t j,
                  int64_t width, float *panel) {
     if (g->trans_b)
-        fv_kernel()->transpose(width, height, b + j * g->ldb + k0, g->ldb, panel, WIDTH);
-    for (int64_t p = 0; !g->trans_b && p < height; p++)
-        memcpy(panel + p * WIDTH, b + (k0 + p) * g->ldb + j, (size_t)width * sizeof *panel);
+        turn(g, b, k0, height, j, width, panel);
+    else
+        copy(g, b, k0, height, j, width, panel);
     if (g->alpha == 1.0f) return;
     for (int64_t p = 0; p < height; p++)
         fv_kernel()->scale(width, g->alpha, panel + p * WIDTH, panel + p * WIDTH);
 }
 
-/* The sums start from the bias, or from what is there. */
-static void start(const fv_gemm *g, const float *bias, float *c) {
-    for (int64_t i = 0; i < g->m; i++, c += g->ldc) {
-        if (g->accumulate)
-            fv_kernel()->axpy(g->n, 1.0f, bias, c);
-        else
-            memcpy(c, bias, (size_t)g->n * sizeof *c);
+void fv_gemm_panels_pack(const fv_gemm *g, const void *b, int64_t first, int64_t count,
+                         float *packed) {
+    for (int64_t j = first; j < first + count; j += WIDTH)
+        for (int64_t k0 = 0; k0 < g->k; k0 += HEIGHT)
+            pack(g, b, k0, least(HEIGHT, g->k - k0), j, least(WIDTH, g->n - j),
+                 packed + j * g->k + k0 * WIDTH);
+}
+
+/* ---- op(A) of trans_a: strips of rows ---- */
+
+static fv_lane lanes[FV_MAX_THREADS];
+static int n_lanes; /* with scratch for a block */
+
+fv_status fv_gemm_panels_equip(void) {
+    for (; n_lanes < fv_threads(); n_lanes++) {
+        fv_lane *lane = &lanes[n_lanes];
+        fv_lane_take(lane);
+        const fv_status status = fv_lane_reserve(lane, BLOCK * sizeof(float));
+        fv_lane_give(lane);
+        if (status != FV_OK) return status;
+    }
+    return FV_OK;
+}
+
+void fv_gemm_panels_release(void) {
+    while (n_lanes > 0) fv_lane_free_scratch(&lanes[--n_lanes]);
+}
+
+/* Rows of A are columns of a [k, m]: strip by strip, a few k at a time, so that the cache lines of a are read
+ * once. */
+static void pack_strips(int64_t m, int64_t k, const float *a, int64_t lda, float *strips) {
+    for (int64_t p0 = 0; p0 < k; p0 += 16)
+        for (int64_t i = 0; i < m; i += FV_STRIP_ROWS) {
+            const int64_t rows = least(FV_STRIP_ROWS, m - i);
+            float *to = strips + i * k + p0 * FV_STRIP_ROWS;
+            for (int64_t p = p0; p < least(k, p0 + 16); p++, to += FV_STRIP_ROWS)
+                if (rows == FV_STRIP_ROWS)
+                    memcpy(to, a + p * lda + i, FV_STRIP_ROWS * sizeof *to);
+                else
+                    memcpy(to, a + p * lda + i, (size_t)rows * sizeof *to);
+        }
+}
+
+/* ---- products ---- */
+
+/* C[m,n] of rows that fit a block, over all columns of op(B) and k0 .. k0 + p->k - 1. */
+static void run_columns(const fv_gemm *g, fv_product *p, int64_t k0, const float *a, const float *b,
+                        const float *bias, float *c) {
+    _Alignas(64) float scratch[HEIGHT * WIDTH];
+
+    for (int64_t j = 0; j < g->n; j += WIDTH) {
+        const float *panel = g->packed ? b + j * g->k + k0 * WIDTH : scratch;
+        p->n = least(WIDTH, g->n - j);
+        p->start = g->bias ? bias + j : NULL;
+        if (!g->packed) pack(g, b, k0, p->k, j, p->n, scratch);
+        fv_kernel()->product(p, a, panel, c + j);
     }
 }
 
-void fv_gemm_panels_run(const fv_gemm *g, const float *a, const float *b, const float *bias,
-                        float *c) {
-    _Alignas(64) float panel[HEIGHT * WIDTH];
+static void run_plain(const fv_gemm *g, const float *a, const float *b, const float *bias,
+                      float *c) {
     fv_product p = {.m = g->m,
                     .a_row = g->lda,
                     .a_column = 1,
                     .ldb = WIDTH,
                     .ldc = g->ldc,
-                    .add = g->accumulate || g->bias};
+                    .add = g->accumulate};
 
-    if (g->bias) start(g, bias, c);
     for (int64_t k0 = 0; k0 < g->k; k0 += HEIGHT, p.add = true) {
-        p.k = g->k - k0 < HEIGHT ? g->k - k0 : HEIGHT;
-        for (int64_t j = 0; j < g->n; j += WIDTH) {
-            p.n = g->n - j < WIDTH ? g->n - j : WIDTH;
-            pack(g, b, k0, p.k, j, p.n, panel);
-            fv_kernel()->product(&p, a + k0, panel, c + j);
+        p.k = least(HEIGHT, g->k - k0);
+        run_columns(g, &p, k0, a + k0, b, bias, c);
+    }
+}
+
+static void run_strips(const fv_gemm *g, const float *a, const float *b, const float *bias,
+                       float *c, float *strips) {
+    fv_product p = {
+        .a_row = 1, .a_column = FV_STRIP_ROWS, .ldb = WIDTH, .ldc = g->ldc, .add = g->accumulate};
+
+    for (int64_t k0 = 0; k0 < g->k; k0 += HEIGHT, p.add = true) {
+        p.k = least(HEIGHT, g->k - k0);
+        p.a_strip = FV_STRIP_ROWS * p.k;
+        for (int64_t i = 0; i < g->m; i += ROWS) {
+            p.m = least(ROWS, g->m - i);
+            pack_strips(p.m, p.k, a + k0 * g->lda + i, g->lda, strips);
+            run_columns(g, &p, k0, strips, b, bias, c + i * g->ldc);
         }
     }
+}
+
+fv_status fv_gemm_panels_run(const fv_gemm *g, const float *a, const float *b, const float *bias,
+                             float *c) {
+    if (g->bias && g->accumulate)
+        for (int64_t i = 0; i < g->m; i++) fv_kernel()->axpy(g->n, 1.0f, bias, c + i * g->ldc);
+    if (!g->trans_a) {
+        run_plain(g, a, b, bias, c);
+        return FV_OK;
+    }
+    fv_lane *lane = fv_lane_find(lanes, n_lanes);
+    float *own = lane ? NULL : fv_alloc(BLOCK, sizeof *own);
+    if (!lane && !own) return FV_ERR_NOMEM;
+    run_strips(g, a, b, bias, c, lane ? lane->scratch : own);
+    if (lane) fv_lane_give(lane);
+    fv_free(own);
+    return FV_OK;
 }

@@ -12,6 +12,7 @@
 #include "core/backend/plan_table.h"
 #include "core/backend/primitive.h"
 #include "core/backend/widened.h"
+#include "core/kernels/kernels.h"
 #include "core/parallel.h"
 
 #include <omp.h>
@@ -54,17 +55,32 @@ static void drop(fv_primitive **p) {
 }
 
 /* ---- matrix products ---- */
+#define SUM_COLUMNS 128 /* at least, of a sum over rows that is ours: narrow ones gain too little */
 
-/* Batch-reduced products, e.g. "brg:avx512_core", sum up every row alike. */
-static bool keeps_apart(const fv_primitive *p) {
-    return strncmp(fv_primitive_implementation(p), "brg", 3) == 0;
+/* Products of f32 that are ours.  Rows apart, unless oneDNN sums up every row alike, which its batch-reduced
+ * products do, e.g. "brg:avx512_core".  With AVX2 sums over rows, such as weight gradients, for which gemm:jit
+ * loses up to half of its rate where row strides are multiples of a page. */
+static bool is_ours(const fv_gemm *g, const fv_primitive *p) {
+    const char *name = fv_primitive_implementation(p);
+
+    if (g->ab != FV_F32 || strncmp(name, "brg", 3) == 0) return false;
+    return g->apart || (g->trans_a && g->n >= SUM_COLUMNS && strcmp(fv_kernel()->isa, "avx2") == 0);
 }
 
 static fv_status gemm_obtain(const fv_gemm *key, fv_gemm_plan **out);
 
+static size_t gemm_packed_bytes(const fv_gemm_plan *plan) {
+    if (plan->wide) return gemm_packed_bytes(plan->wide);
+    return plan->primitive || !plan->desc.packed ? 0 : fv_gemm_panels_bytes(&plan->desc);
+}
+
 static fv_status gemm_widen(fv_gemm_plan *plan) {
     const fv_gemm wide = fv_widened_gemm(&plan->desc, &plan->run);
-    return gemm_obtain(&wide, &plan->wide);
+
+    FV_TRY(gemm_obtain(&wide, &plan->wide));
+    if (gemm_packed_bytes(plan->wide))
+        plan->run.b = (fv_widened_part){0}; /* widened as it is packed */
+    return FV_OK;
 }
 
 static fv_status gemm_create(const fv_gemm *key, fv_gemm_plan **out) {
@@ -79,8 +95,7 @@ static fv_status gemm_create(const fv_gemm *key, fv_gemm_plan **out) {
     fv_status status = fv_primitive_gemm(key, &plan->primitive);
     omp_set_num_threads(limit);
     const bool missing = is_missing(key->ab, status, plan->primitive);
-    const bool mixes = plan->primitive && key->apart && key->ab == FV_F32;
-    if (missing || (mixes && !keeps_apart(plan->primitive))) drop(&plan->primitive);
+    if (missing || (plan->primitive && is_ours(key, plan->primitive))) drop(&plan->primitive);
     if (missing) status = gemm_widen(plan);
     if (status != FV_OK) {
         fv_free(plan);
@@ -97,7 +112,7 @@ static void gemm_destroy(fv_plan_node *node) {
 
 static fv_status gemm_equip(fv_gemm_plan *plan) {
     if (plan->primitive) return fv_primitive_equip(plan->primitive);
-    if (!plan->wide) return FV_OK;
+    if (!plan->wide) return plan->desc.trans_a ? fv_gemm_panels_equip() : FV_OK;
     FV_TRY(gemm_equip(plan->wide));
     return fv_widened_equip(&plan->run);
 }
@@ -135,8 +150,12 @@ static fv_status gemm_run(const fv_gemm_plan *plan, const void *a, const void *b
         FV_TRY(fv_widened_begin(&plan->run, a, b, c, &call));
         return fv_widened_end(&call, gemm_run(plan->wide, call.a, call.b, bias, call.out));
     }
-    fv_gemm_panels_run(&plan->desc, a, b, bias, c);
-    return FV_OK;
+    return fv_gemm_panels_run(&plan->desc, a, b, bias, c);
+}
+
+static void gemm_pack(const fv_gemm_plan *plan, const void *b, int64_t first, int64_t count,
+                      void *packed) {
+    fv_gemm_panels_pack(&plan->desc, b, first, count, packed);
 }
 
 static const char *gemm_implementation(const fv_gemm_plan *plan) {
@@ -259,11 +278,14 @@ static void release(void) {
     fv_plan_table_clear(&convs, conv_destroy);
     fv_primitive_release();
     fv_widened_release();
+    fv_gemm_panels_release();
     pthread_mutex_unlock(&lock);
 }
 
 const fv_backend_table fv_backend_dnnl = {.name = fv_primitive_library,
                                           .gemm_find = gemm_find,
+                                          .gemm_packed_bytes = gemm_packed_bytes,
+                                          .gemm_pack = gemm_pack,
                                           .gemm_run = gemm_run,
                                           .gemm_implementation = gemm_implementation,
                                           .conv_find = conv_find,

@@ -40,6 +40,7 @@ fv_status fv_gemm_normalise(const fv_gemm *desc, fv_gemm *out) {
     out->accumulate = desc->accumulate != 0;
     out->bias = desc->bias != 0;
     out->apart = desc->apart != 0;
+    out->packed = desc->packed != 0;
     out->ab = desc->ab;
     out->c = desc->c;
     return FV_OK;

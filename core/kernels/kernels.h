@@ -33,11 +33,16 @@ typedef struct fv_adamw_args {
 
 #define FV_STRIP 32 /* channels that tap_sums works on */
 
-/* C[m,n] = A B, or C += A B: element (i,p) of A is a[i * a_row + p * a_column], rows of B and C are ldb and
- * ldc apart. */
+#define FV_STRIP_ROWS 6 /* rows of A that lie together where they are packed for a product */
+
+/* C[m,n] = A B, or C += A B: element (i,p) of A is a[i * a_row + p * a_column], or where a_strip is not 0
+ * a[i / FV_STRIP_ROWS * a_strip + i % FV_STRIP_ROWS * a_row + p * a_column]; rows of B and C are ldb and ldc
+ * apart. */
 typedef struct fv_product {
-    int64_t m, n, k, a_row, a_column, ldb, ldc;
+    int64_t m, n, k, a_row, a_column, a_strip, ldb, ldc;
     bool add;
+    const float
+        *start; /* [n]: the sums of every row start from it, unless they add; NULL: from zeros */
 } fv_product;
 
 typedef struct fv_kernels {

@@ -6,7 +6,8 @@
 
 #if defined(__AVX2__) && defined(__FMA__)
 
-#define ROWS 6 /* x 2 vectors: 12 sums, 2 vectors of B and a factor fill 15 of 16 registers */
+#define ROWS \
+    FV_STRIP_ROWS /* x 2 vectors: 12 sums, 2 vectors of B and a factor fill 15 of 16 registers */
 
 static inline __attribute__((always_inline)) __m256 get(const float *p, const bool masked,
                                                         __m256i last) {
@@ -23,18 +24,20 @@ static inline __attribute__((always_inline)) void put(float *p, const bool maske
 
 /* rows x vectors of C; those and cut are constants where this is inlined. */
 static inline __attribute__((always_inline)) void tile(const fv_product *p, const float *a,
-                                                       const float *b, float *c, const int rows,
-                                                       const int vectors, const bool cut,
-                                                       __m256i last) {
+                                                       const float *b, float *c, const float *start,
+                                                       const int rows, const int vectors,
+                                                       const bool cut, __m256i last) {
     const int64_t a_row = p->a_row, a_column = p->a_column, ldb = p->ldb, ldc = p->ldc;
+    const int64_t step = p->add ? ldc : 0;
+    const float *from = p->add ? c : start;
     __m256 sum[ROWS][2], row[2];
 
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; v++)
-            sum[i][v] = p->add ? get(c + i * ldc + v * LANES, cut && v == vectors - 1, last)
-                               : _mm256_setzero_ps();
+            sum[i][v] = from ? get(from + i * step + v * LANES, cut && v == vectors - 1, last)
+                             : _mm256_setzero_ps();
     for (int64_t k = p->k; k > 0; k--, a += a_column, b += ldb) {
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; v++)
@@ -54,29 +57,34 @@ static inline __attribute__((always_inline)) void tile(const fv_product *p, cons
             put(c + i * ldc + v * LANES, cut && v == vectors - 1, last, sum[i][v]);
 }
 
-/* All rows of a strip of columns: six at a time, then two, then one. */
+/* All rows of a strip of columns: six at a time, then the rest together. */
 static inline __attribute__((always_inline)) void strip(const fv_product *p, const float *a,
-                                                        const float *b, float *c, const int vectors,
+                                                        const float *b, float *c,
+                                                        const float *start, const int vectors,
                                                         const bool cut, __m256i last) {
-    int64_t i = 0;
+    const int64_t a_strip = p->a_strip ? p->a_strip : ROWS * p->a_row;
+    int64_t left = p->m;
 
-    for (; i + ROWS <= p->m; i += ROWS)
-        tile(p, a + i * p->a_row, b, c + i * p->ldc, ROWS, vectors, cut, last);
-    for (; i + 2 <= p->m; i += 2)
-        tile(p, a + i * p->a_row, b, c + i * p->ldc, 2, vectors, cut, last);
-    if (i < p->m) tile(p, a + i * p->a_row, b, c + i * p->ldc, 1, vectors, cut, last);
+    for (; left >= ROWS; left -= ROWS, a += a_strip, c += ROWS * p->ldc)
+        tile(p, a, b, c, start, ROWS, vectors, cut, last);
+    if (left == 5) tile(p, a, b, c, start, 5, vectors, cut, last);
+    if (left == 4) tile(p, a, b, c, start, 4, vectors, cut, last);
+    if (left == 3) tile(p, a, b, c, start, 3, vectors, cut, last);
+    if (left == 2) tile(p, a, b, c, start, 2, vectors, cut, last);
+    if (left == 1) tile(p, a, b, c, start, 1, vectors, cut, last);
 }
 
 static void product(const fv_product *p, const float *a, const float *b, float *c) {
     for (int64_t j = 0; j < p->n; j += 2 * LANES) {
         const int64_t left = p->n - j;
         const __m256i last = lanes(p->n, left > LANES ? j + LANES : j);
+        const float *start = p->start ? p->start + j : NULL;
         if (left >= 2 * LANES)
-            strip(p, a, b + j, c + j, 2, false, last);
+            strip(p, a, b + j, c + j, start, 2, false, last);
         else if (left > LANES)
-            strip(p, a, b + j, c + j, 2, true, last);
+            strip(p, a, b + j, c + j, start, 2, true, last);
         else
-            strip(p, a, b + j, c + j, 1, true, last);
+            strip(p, a, b + j, c + j, start, 1, true, last);
     }
 }
 

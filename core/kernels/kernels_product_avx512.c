@@ -7,16 +7,19 @@
 
 /* rows x vectors of C; both are constants where this is inlined.  last: the lanes of the last vector. */
 static inline __attribute__((always_inline)) void tile(const fv_product *p, const float *a,
-                                                       const float *b, float *c, const int rows,
-                                                       const int vectors, __mmask16 last) {
+                                                       const float *b, float *c, const float *start,
+                                                       const int rows, const int vectors,
+                                                       __mmask16 last) {
+    const int64_t step = p->add ? p->ldc : 0;
+    const float *from = p->add ? c : start;
     __m512 sum[8][4], row[4];
 
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
-            sum[i][v] = p->add ? load(v == vectors - 1 ? last : 0xffffu, c + i * p->ldc + v * LANES)
-                               : _mm512_setzero_ps();
+            sum[i][v] = from ? load(v == vectors - 1 ? last : 0xffffu, from + i * step + v * LANES)
+                             : _mm512_setzero_ps();
     for (int64_t k = 0; k < p->k; k++, a += p->a_column, b += p->ldb) {
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
@@ -39,27 +42,44 @@ static inline __attribute__((always_inline)) void tile(const fv_product *p, cons
 
 /* All rows of a strip of columns: `most` at a time, then four, then one. */
 static inline __attribute__((always_inline)) void strip(const fv_product *p, const float *a,
-                                                        const float *b, float *c, const int most,
+                                                        const float *b, float *c,
+                                                        const float *start, const int most,
                                                         const int vectors, __mmask16 last) {
     int64_t i = 0;
 
     for (; i + most <= p->m; i += most)
-        tile(p, a + i * p->a_row, b, c + i * p->ldc, most, vectors, last);
+        tile(p, a + i * p->a_row, b, c + i * p->ldc, start, most, vectors, last);
     for (; most > 4 && i + 4 <= p->m; i += 4)
-        tile(p, a + i * p->a_row, b, c + i * p->ldc, 4, vectors, last);
-    for (; i < p->m; i++) tile(p, a + i * p->a_row, b, c + i * p->ldc, 1, vectors, last);
+        tile(p, a + i * p->a_row, b, c + i * p->ldc, start, 4, vectors, last);
+    for (; i < p->m; i++) tile(p, a + i * p->a_row, b, c + i * p->ldc, start, 1, vectors, last);
 }
 
-static void product(const fv_product *p, const float *a, const float *b, float *c) {
+static void plain(const fv_product *p, const float *a, const float *b, float *c) {
     for (int64_t j = 0; j < p->n;) {
         const int64_t left = p->n - j;
         const int vectors = left > 3 * LANES ? 4 : (int)((left + LANES - 1) / LANES);
         const __mmask16 last = lanes(p->n, j + (vectors - 1) * LANES);
-        if (vectors == 4) strip(p, a, b + j, c + j, 4, 4, last);
-        if (vectors == 3) strip(p, a, b + j, c + j, 4, 3, last);
-        if (vectors == 2) strip(p, a, b + j, c + j, 8, 2, last);
-        if (vectors == 1) strip(p, a, b + j, c + j, 8, 1, last);
+        const float *start = p->start ? p->start + j : NULL;
+        if (vectors == 4) strip(p, a, b + j, c + j, start, 4, 4, last);
+        if (vectors == 3) strip(p, a, b + j, c + j, start, 4, 3, last);
+        if (vectors == 2) strip(p, a, b + j, c + j, start, 8, 2, last);
+        if (vectors == 1) strip(p, a, b + j, c + j, start, 8, 1, last);
         j += vectors * LANES;
+    }
+}
+
+/* Strips of packed rows one by one. */
+static void product(const fv_product *p, const float *a, const float *b, float *c) {
+    fv_product strip = *p;
+
+    if (p->a_strip == 0) {
+        plain(p, a, b, c);
+        return;
+    }
+    for (int64_t i = 0; i < p->m;
+         i += FV_STRIP_ROWS, a += p->a_strip, c += FV_STRIP_ROWS * p->ldc) {
+        strip.m = p->m - i < FV_STRIP_ROWS ? p->m - i : FV_STRIP_ROWS;
+        plain(&strip, a, b, c);
     }
 }
 

@@ -14,6 +14,10 @@ fv_status fv_gemm_tiles_find(const fv_gemm *desc, int64_t last_m, int64_t last_n
     return FV_OK;
 }
 
+size_t fv_gemm_tiles_packed(const fv_gemm_tiles *tiles, int64_t n) {
+    return fv_backend()->gemm_packed_bytes(tiles->plan[0][n != tiles->n]);
+}
+
 fv_status fv_gemm_tiles_run(const fv_gemm_tiles *tiles, int64_t m, int64_t n, const void *a,
                             const void *b, const float *bias, void *c) {
     return fv_backend()->gemm_run(tiles->plan[m != tiles->m][n != tiles->n], a, b, bias, c);

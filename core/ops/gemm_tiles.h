@@ -20,6 +20,9 @@ static inline const void *fv_gemm_at(const void *base, fv_dtype dtype, int64_t i
     return (const char *)base + i * (int64_t)fv_dtype_bytes(dtype);
 }
 
+/* Bytes of packed op(B) of a tile of n columns, full or last; 0: B is read as it is. */
+size_t fv_gemm_tiles_packed(const fv_gemm_tiles *tiles, int64_t n);
+
 /* Runs the plan for a tile of m x n, which must be full or last in either direction. */
 fv_status fv_gemm_tiles_run(const fv_gemm_tiles *tiles, int64_t m, int64_t n, const void *a,
                             const void *b, const float *bias, void *c);

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#define OUT_COLUMNS 384 /* of an output tile, at most */
+#define OUT_COLUMNS  384 /* of an output tile, at most */
+#define PACK_COLUMNS 64  /* packed by a task */
 
 fv_status fv_linear_shape(fv_var *y) {
     const fv_var *x = y->in[0], *w = y->in[1], *b = y->in[2];
@@ -43,6 +44,8 @@ typedef struct tiled {
     fv_grid grid;
     fv_gemm_tiles tiles;
     int64_t n, tile_n, n_col_tiles;
+    char *packed; /* op(B), packed_bytes a column tile; NULL: b */
+    size_t packed_bytes;
     const void *a, *b;
     const float *bias;
     fv_gemm desc;
@@ -65,13 +68,41 @@ static fv_status tiled_find(tiled *t) {
     return fv_gemm_tiles_find(&t->desc, last, rest == t->tile_n ? 0 : rest, &t->tiles);
 }
 
+/* Where a column tile's columns of op(B) start, as they are. */
+static const void *plain_b(const tiled *t, fv_span cols) {
+    return fv_gemm_at(t->b, t->desc.ab, t->desc.trans_b ? cols.first * t->desc.ldb : cols.first);
+}
+
+static void pack_columns(int64_t task, void *arg) {
+    const tiled *t = arg;
+    const int64_t per_tile = fv_tile_count(t->tile_n, PACK_COLUMNS), tile = task / per_tile;
+    const fv_span cols = fv_tile_span(t->n, t->tile_n, tile);
+    const fv_span part = fv_tile_span(cols.count, PACK_COLUMNS, task % per_tile);
+
+    if (part.count > 0)
+        fv_backend()->gemm_pack(t->tiles.plan[0][cols.count != t->tile_n], plain_b(t, cols),
+                                part.first, part.count, t->packed + (size_t)tile * t->packed_bytes);
+}
+
+/* Once for all row tiles, where the backend packs at all. */
+static fv_status pack(fv_tape *tape, tiled *t) {
+    t->packed_bytes = fv_gemm_tiles_packed(&t->tiles, t->tile_n);
+    if (t->packed_bytes == 0) return FV_OK;
+    t->packed =
+        (char *)fv_tape_scratch(tape, t->n_col_tiles * (int64_t)(t->packed_bytes / sizeof(float)));
+    if (!t->packed) return FV_ERR_NOMEM;
+    fv_parallel(t->n_col_tiles * fv_tile_count(t->tile_n, PACK_COLUMNS), pack_columns, t);
+    return FV_OK;
+}
+
 static void tiled_run(int64_t task, void *arg) {
     tiled *t = arg;
     const fv_gemm *d = &t->desc;
+    const int64_t tile = task % t->n_col_tiles;
     const fv_span rows = fv_grid_tile(&t->grid, task / t->n_col_tiles);
-    const fv_span cols = fv_tile_span(t->n, t->tile_n, task % t->n_col_tiles);
+    const fv_span cols = fv_tile_span(t->n, t->tile_n, tile);
     const void *a = fv_gemm_at(t->a, d->ab, rows.first * d->lda);
-    const void *b = fv_gemm_at(t->b, d->ab, d->trans_b ? cols.first * d->ldb : cols.first);
+    const void *b = t->packed ? t->packed + (size_t)tile * t->packed_bytes : plain_b(t, cols);
     void *c = (void *)fv_gemm_at(t->c, d->c, rows.first * d->ldc + cols.first);
     const float *bias = t->bias ? t->bias + cols.first : NULL;
 
@@ -103,12 +134,13 @@ fv_status fv_linear_product(const fv_var *y, void *out, fv_dtype out_dtype,
     t.desc.n = O;
     t.desc.k = t.desc.lda = t.desc.ldb = I;
     t.desc.ldc = O;
-    t.desc.apart = t.desc.trans_b = 1;
+    t.desc.apart = t.desc.packed = t.desc.trans_b = 1;
     t.desc.bias = b != NULL;
     t.desc.ab = x->dtype;
     t.desc.c = out_dtype;
     FV_TRY(fv_weight_data(w, x->dtype, &t.b));
     FV_TRY(tiled_find(&t));
+    FV_TRY(pack(y->tape, &t));
     fv_parallel(t.grid.n_tiles * t.n_col_tiles, tiled_run, &t);
     return task_status(&failed);
 }
@@ -141,11 +173,12 @@ static fv_status find_input(const fv_var *y, const void *dz, fv_grad dx[], backw
     p->desc.n = p->desc.ldb = p->desc.ldc = fv_shape_last(&x->shape);
     p->desc.k = p->desc.lda = y->in[1]->shape.dim[0];
     p->desc.accumulate = dx[0].add;
-    p->desc.apart = 1;
+    p->desc.apart = p->desc.packed = 1;
     p->desc.ab = x->dtype;
     p->desc.c = dx[0].dtype;
     FV_TRY(fv_weight_data(y->in[1], x->dtype, &p->b));
     FV_TRY(tiled_find(p));
+    FV_TRY(pack(y->tape, p));
     t->n_input = p->grid.n_tiles * p->n_col_tiles;
     return FV_OK;
 }

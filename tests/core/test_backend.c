@@ -5,6 +5,7 @@
 #include "core/kernels/kernels.h"
 #include "core/parallel.h"
 #include "core/rng.h"
+#include "tests/support/packed.h"
 #include "tests/support/random_tensor.h"
 
 #include <criterion/criterion.h>
@@ -80,7 +81,10 @@ static void check_product(const fv_backend_table *backend, const product *p) {
     memcpy(c.data, p->before.data, fv_tensor_bytes(&c));
     cr_assert_eq(backend->gemm_find(g, &plan), FV_OK, "%s", fv_error_message());
     const float *bias = g->bias ? p->bias.data : NULL;
-    cr_assert_eq(backend->gemm_run(plan, p->a.data, p->b.data, bias, c.data), FV_OK);
+    void *packed = packed_operand(backend, plan, g->n, p->b.data);
+    cr_assert_eq(backend->gemm_run(plan, p->a.data, packed ? packed : p->b.data, bias, c.data),
+                 FV_OK);
+    fv_free(packed);
     for (int64_t i = 0; i < g->m; i++) {
         for (int64_t j = 0; j < g->ldc; j++) {
             const double got = (double)fv_tensor_get(&c, i * g->ldc + j);
@@ -112,6 +116,7 @@ static fv_gemm random_gemm(fv_dtype ab) {
     g.trans_a = (int32_t)draw(2);
     g.trans_b = (int32_t)draw(2);
     g.apart = !g.trans_a && draw(2);
+    g.packed = (int32_t)draw(2);
     g.c = ab == FV_BF16 && draw(2) ? FV_BF16 : FV_F32;
     g.accumulate = g.c == FV_F32 && draw(2);
     g.bias = (int32_t)draw(2);
@@ -137,6 +142,63 @@ Test(core_backend, reference_f32) { check_random(&fv_backend_ref, FV_F32, 150); 
 Test(core_backend, reference_bf16) { check_random(&fv_backend_ref, FV_BF16, 150); }
 Test(core_backend, onednn_f32) { check_random(&fv_backend_dnnl, FV_F32, 300); }
 Test(core_backend, onednn_bf16) { check_random(&fv_backend_dnnl, FV_BF16, 300); }
+
+/* More rows, columns and summands than a block of any kernel takes at once. */
+static void check_large(const fv_backend_table *backend, fv_dtype ab) {
+    for (int bits = 0; bits < 16; bits++) {
+        fv_gemm g = {.m = 203, .n = 150, .k = 515, .ab = ab, .alpha = 0.5f};
+        g.trans_a = bits & 1;
+        g.trans_b = bits >> 1 & 1;
+        g.bias = bits >> 2 & 1;
+        g.accumulate = bits >> 3 & 1;
+        g.apart = g.packed = !g.trans_a;
+        g.lda = g.trans_a ? g.m + 1 : g.k + 1;
+        g.ldb = g.trans_b ? g.k : g.n;
+        g.ldc = g.n + 2;
+        product p = make_product(&g);
+        check_product(backend, &p);
+        free_product(&p);
+    }
+    backend->release();
+}
+
+Test(core_backend, large_products) {
+    check_large(&fv_backend_ref, FV_F32);
+    check_large(&fv_backend_dnnl, FV_F32);
+    check_large(&fv_backend_dnnl, FV_BF16);
+}
+
+/* Packed or not, rows that are apart have the same bits. */
+Test(core_backend, packing_changes_no_bit) {
+    static const int64_t widths[] = {1, 15, 16, 33, 64, 150}, depths[] = {1, 40, 256, 600};
+
+    for (int bits = 0; bits < 96; bits++) {
+        const fv_gemm_plan *plain, *packs;
+        fv_gemm g = {.m = 41, .n = widths[bits / 4 % 6], .k = depths[bits / 24], .apart = 1};
+        g.trans_b = bits & 1;
+        g.bias = bits >> 1 & 1;
+        g.alpha = bits % 3 ? 1.0f : -0.3f;
+        g.lda = g.k;
+        g.ldb = g.trans_b ? g.k : g.n;
+        g.ldc = g.n;
+        product p = make_product(&g);
+        fv_tensor want = make(FV_F32, g.m * g.n, 7), got = make(FV_F32, g.m * g.n, 8);
+        const float *bias = g.bias ? p.bias.data : NULL;
+        cr_assert_eq(fv_backend_dnnl.gemm_find(&g, &plain), FV_OK);
+        g.packed = 1;
+        cr_assert_eq(fv_backend_dnnl.gemm_find(&g, &packs), FV_OK);
+        void *packed = packed_operand(&fv_backend_dnnl, packs, g.n, p.b.data);
+        const void *b = packed ? packed : p.b.data;
+        cr_assert_eq(fv_backend_dnnl.gemm_run(plain, p.a.data, p.b.data, bias, want.data), FV_OK);
+        cr_assert_eq(fv_backend_dnnl.gemm_run(packs, p.a.data, b, bias, got.data), FV_OK);
+        cr_assert_eq(memcmp(want.data, got.data, fv_tensor_bytes(&got)), 0, "case %d", bits);
+        fv_free(packed);
+        fv_free(want.data);
+        fv_free(got.data);
+        free_product(&p);
+    }
+    fv_backend_dnnl.release();
+}
 
 /* Rows first .. first + rows - 1 of p alone; out is rows x ldc. */
 static void run_rows(const fv_backend_table *backend, const product *p, int64_t first, int64_t rows,
@@ -202,6 +264,8 @@ static void set_c(void) { setenv("FOVEA_CPU", "c", 1); }
 Test(core_backend, onednn_below_avx512, .init = set_avx2) {
     check_random(&fv_backend_dnnl, FV_F32, 200);
     check_random(&fv_backend_dnnl, FV_BF16, 200);
+    check_large(&fv_backend_dnnl, FV_F32);
+    check_large(&fv_backend_dnnl, FV_BF16);
 }
 
 Test(core_backend, fovea_cpu_chooses_the_backend, .init = set_c) {
@@ -257,7 +321,8 @@ Test(core_backend, a_shape_is_planned_once) {
         memset(&again, 0xff, sizeof again); /* padding bytes differ */
         g.m = g.n = g.k = g.lda = g.ldb = g.ldc = 32;
         again.m = again.n = again.k = again.lda = again.ldb = again.ldc = 32;
-        again.trans_a = again.trans_b = again.accumulate = again.bias = again.apart = 0;
+        again.trans_a = again.trans_b = again.accumulate = again.bias = 0;
+        again.apart = again.packed = 0;
         again.ab = again.c = FV_F32;
         again.alpha = 1.0f; /* what 0 stands for */
 
@@ -279,24 +344,27 @@ Test(core_backend, a_shape_is_planned_once) {
 
 Test(core_backend, failed_allocations_are_reported) {
     const fv_backend_table *tables[] = {&fv_backend_ref, &fv_backend_dnnl};
-    const fv_gemm g = {.m = 33, .n = 65, .k = 100, .lda = 100, .ldb = 65, .ldc = 65, .ab = FV_F32};
+    const fv_gemm plain = {.m = 33, .n = 65, .k = 100, .lda = 100, .ldb = 65, .ldc = 65};
+    const fv_gemm sums = {
+        .m = 9, .n = 130, .k = 100, .lda = 9, .ldb = 130, .ldc = 130, .trans_a = 1};
     const fv_gemm_plan *plan;
 
     fv_threads_set(2);
-    for (int t = 0; t < 2; t++) {
+    for (int t = 0; t < 4; t++) {
+        const fv_gemm g = t < 2 ? plain : sums;
         uint64_t n = 0;
         fv_status status;
         do {
-            tables[t]->release();
+            tables[t % 2]->release();
             fv_alloc_fail_at(++n);
-            status = tables[t]->gemm_find(&g, &plan);
+            status = tables[t % 2]->gemm_find(&g, &plan);
             fv_alloc_fail_at(0);
             if (status == FV_OK) break;
             cr_assert_eq(status, FV_ERR_NOMEM);
-            cr_assert_eq(tables[t]->gemm_find(&g, &plan), FV_OK, "usable after a failure");
+            cr_assert_eq(tables[t % 2]->gemm_find(&g, &plan), FV_OK, "usable after a failure");
         } while (n < 50);
         cr_assert(n > 1 && n < 50);
-        tables[t]->release();
+        tables[t % 2]->release();
     }
 }
 

@@ -8,13 +8,18 @@
 
 enum { MOST = 70, ROOM = (MOST + 3) * (MOST + 3) + PAD };
 
-static float a[ROOM], b[ROOM], c[ROOM];
+static float a[ROOM], b[ROOM], c[ROOM], start[MOST];
 
 TestSuite(core_kernels_product, .init = kernel_check_start);
 
 static void fill(float *x, uint32_t layer) {
     const fv_rng_key key = {.seed = 3, .purpose = FV_RNG_TEST, .layer = layer};
     for (int64_t i = 0; i < ROOM; i++) x[i] = fv_rng_normal(&key, (uint64_t)i);
+}
+
+static int64_t row_of(const fv_product *p, int64_t i) {
+    return p->a_strip ? i / FV_STRIP_ROWS * p->a_strip + i % FV_STRIP_ROWS * p->a_row
+                      : i * p->a_row;
 }
 
 /* Every element of C, and nothing between its rows. */
@@ -25,10 +30,10 @@ static void compare(const fv_kernels *k, const fv_product *p) {
         for (int64_t j = 0; j < p->ldc; j++) {
             double want = 0.5, size = 1.0;
             if (j < p->n) {
-                if (!p->add) want = 0.0;
+                if (!p->add) want = p->start ? (double)p->start[j] : 0.0;
                 for (int64_t q = 0; q < p->k; q++) {
                     const double term =
-                        (double)a[i * p->a_row + q * p->a_column] * (double)b[q * p->ldb + j];
+                        (double)a[row_of(p, i) + q * p->a_column] * (double)b[q * p->ldb + j];
                     want += term;
                     size += fabs(term);
                 }
@@ -40,10 +45,11 @@ static void compare(const fv_kernels *k, const fv_product *p) {
 }
 
 Test(core_kernels_product, product) {
-    static const int64_t ms[] = {1, 3, 4, 7, 8, 21}, ks[] = {0, 1, 5, 32};
+    static const int64_t ms[] = {1, 2, 3, 4, 5, 6, 7, 8, 21}, ks[] = {0, 1, 5, 32};
 
     fill(a, 1);
     fill(b, 2);
+    for (int64_t i = 0; i < MOST; i++) start[i] = a[i + 7];
     for (const fv_kernels *k = tables; k < tables + n_tables; k++)
         for (int64_t n = 1; n <= MOST; n++)
             for (size_t i = 0; i < sizeof ms / sizeof *ms; i++)
@@ -59,6 +65,12 @@ Test(core_kernels_product, product) {
                     p.a_row = 1; /* A transposed */
                     p.a_column = ms[i] + 1;
                     p.add = true;
+                    compare(k, &p);
+                    p.a_column = FV_STRIP_ROWS; /* strips of rows */
+                    p.a_strip = ks[j] * FV_STRIP_ROWS + 1;
+                    compare(k, &p);
+                    p.add = false;
+                    p.start = start;
                     compare(k, &p);
                 }
 }

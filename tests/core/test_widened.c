@@ -4,6 +4,7 @@
 #include "core/backend/backend.h"
 #include "core/parallel.h"
 #include "core/rng.h"
+#include "tests/support/packed.h"
 #include "tests/support/random_tensor.h"
 
 #include <criterion/criterion.h>
@@ -79,9 +80,12 @@ static void multiply(const fv_backend_table *table, const product *p, int64_t fi
     g.m = rows;
     cr_assert_eq(table->gemm_find(&g, &plan), FV_OK, "%s", fv_error_message());
     if (table == onednn) cr_assert_str_eq(table->gemm_implementation(plan), "widened to f32");
-    cr_assert_eq(table->gemm_run(plan, element(&p->a, first * (g.trans_a ? 1 : g.lda)), p->b.data,
-                                 g.bias ? p->bias.data : NULL, element(&p->c, first * g.ldc)),
+    void *packed = packed_operand(table, plan, g.n, p->b.data);
+    cr_assert_eq(table->gemm_run(plan, element(&p->a, first * (g.trans_a ? 1 : g.lda)),
+                                 packed ? packed : p->b.data, g.bias ? p->bias.data : NULL,
+                                 element(&p->c, first * g.ldc)),
                  FV_OK);
+    fv_free(packed);
 }
 
 /* A product of every kind; odd sizes, with or without gaps between rows. */
@@ -94,7 +98,7 @@ static fv_gemm kind(int bits, int64_t m, int64_t n, int64_t k) {
     g.bias = bits >> 4 & 1;
     g.c = bits >> 5 & 1 ? FV_BF16 : FV_F32;
     g.accumulate = g.c == FV_F32 && bits >> 6 & 1;
-    g.apart = !g.trans_a && bits >> 6 & 1;
+    g.apart = g.packed = !g.trans_a && bits >> 6 & 1;
     g.lda = (g.trans_a ? m : k) + (bits >> 7 & 1) * 3;
     g.ldb = (g.trans_b ? k : n) + (bits >> 7 & 1) * 5;
     g.ldc = n + (bits >> 7 & 1) * 7;
