@@ -1,15 +1,13 @@
 #include "core/backend/gemm_panels.h"
 
-#include "core/alloc.h"
 #include "core/backend/lanes.h"
-#include "core/kernels/kernels.h"
+#include "core/backend/panels.h"
 
 #include <string.h>
 
-#define WIDTH  16  /* columns of a panel of op(B): what the kernel's tiles take at once */
-#define HEIGHT 256 /* rows of it: 16 KiB stay in the first cache while the rows of A go by */
-#define ROWS   192 /* of a block of transposed A: 192 KiB stay in the second cache */
-#define BLOCK  (ROWS * HEIGHT)
+#define WIDTH  FV_PANEL_WIDTH
+#define HEIGHT FV_PANEL_HEIGHT
+#define ROWS   FV_BLOCK_ROWS
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -79,23 +77,13 @@ static fv_lane lanes[FV_MAX_THREADS];
 static int n_lanes; /* with scratch for a block */
 
 fv_status fv_gemm_panels_equip(void) {
-    for (; n_lanes < fv_threads(); n_lanes++) {
-        fv_lane *lane = &lanes[n_lanes];
-        fv_lane_take(lane);
-        const fv_status status = fv_lane_reserve(lane, BLOCK * sizeof(float));
-        fv_lane_give(lane);
-        if (status != FV_OK) return status;
-    }
-    return FV_OK;
+    return fv_lanes_equip(lanes, &n_lanes, FV_BLOCK_FLOATS * sizeof(float));
 }
 
-void fv_gemm_panels_release(void) {
-    while (n_lanes > 0) fv_lane_free_scratch(&lanes[--n_lanes]);
-}
+void fv_gemm_panels_release(void) { fv_lanes_release(lanes, &n_lanes); }
 
-/* Rows of A are columns of a [k, m]: strip by strip, a few k at a time, so that the cache lines of a are read
- * once. */
-static void pack_strips(int64_t m, int64_t k, const float *a, int64_t lda, float *strips) {
+/* Strip by strip, a few k at a time, so that the cache lines of a are read once. */
+void fv_pack_strips(int64_t m, int64_t k, const float *a, int64_t lda, float *strips) {
     for (int64_t p0 = 0; p0 < k; p0 += 16)
         for (int64_t i = 0; i < m; i += FV_STRIP_ROWS) {
             const int64_t rows = least(FV_STRIP_ROWS, m - i);
@@ -149,7 +137,7 @@ static void run_strips(const fv_gemm *g, const float *a, const float *b, const f
         p.a_strip = FV_STRIP_ROWS * p.k;
         for (int64_t i = 0; i < g->m; i += ROWS) {
             p.m = least(ROWS, g->m - i);
-            pack_strips(p.m, p.k, a + k0 * g->lda + i, g->lda, strips);
+            fv_pack_strips(p.m, p.k, a + k0 * g->lda + i, g->lda, strips);
             run_columns(g, &p, k0, strips, b, bias, c + i * g->ldc);
         }
     }
@@ -157,17 +145,17 @@ static void run_strips(const fv_gemm *g, const float *a, const float *b, const f
 
 fv_status fv_gemm_panels_run(const fv_gemm *g, const float *a, const float *b, const float *bias,
                              float *c) {
+    fv_loan loan;
+
     if (g->bias && g->accumulate)
         for (int64_t i = 0; i < g->m; i++) fv_kernel()->axpy(g->n, 1.0f, bias, c + i * g->ldc);
     if (!g->trans_a) {
         run_plain(g, a, b, bias, c);
         return FV_OK;
     }
-    fv_lane *lane = fv_lane_find(lanes, n_lanes);
-    float *own = lane ? NULL : fv_alloc(BLOCK, sizeof *own);
-    if (!lane && !own) return FV_ERR_NOMEM;
-    run_strips(g, a, b, bias, c, lane ? lane->scratch : own);
-    if (lane) fv_lane_give(lane);
-    fv_free(own);
+    float *strips = fv_lanes_borrow(lanes, n_lanes, FV_BLOCK_FLOATS * sizeof(float), &loan);
+    if (!strips) return FV_ERR_NOMEM;
+    run_strips(g, a, b, bias, c, strips);
+    fv_lanes_return(&loan);
     return FV_OK;
 }

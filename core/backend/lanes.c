@@ -38,3 +38,29 @@ void fv_lane_free_scratch(fv_lane *lane) {
     lane->scratch = NULL;
     lane->scratch_bytes = 0;
 }
+
+fv_status fv_lanes_equip(fv_lane *lanes, int *n, size_t bytes) {
+    for (; *n < fv_threads(); ++*n) {
+        fv_lane *lane = &lanes[*n];
+        fv_lane_take(lane);
+        const fv_status status = fv_lane_reserve(lane, bytes);
+        fv_lane_give(lane);
+        if (status != FV_OK) return status;
+    }
+    return FV_OK;
+}
+
+void fv_lanes_release(fv_lane *lanes, int *n) {
+    while (*n > 0) fv_lane_free_scratch(&lanes[--*n]);
+}
+
+void *fv_lanes_borrow(fv_lane *lanes, int n, size_t bytes, fv_loan *loan) {
+    *loan = (fv_loan){.lane = fv_lane_find(lanes, n)};
+    if (!loan->lane) loan->own = fv_alloc(bytes, 1);
+    return loan->lane ? loan->lane->scratch : loan->own;
+}
+
+void fv_lanes_return(const fv_loan *loan) {
+    if (loan->lane) fv_lane_give(loan->lane);
+    fv_free(loan->own);
+}

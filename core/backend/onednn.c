@@ -7,6 +7,7 @@
  * Work on bf16 for which oneDNN has nothing, or a reference implementation only (CPUs below AVX-512),
  * goes to the plan for the same work on f32, between the conversions of widened.c. */
 #include "core/alloc.h"
+#include "core/backend/conv_panels.h"
 #include "core/backend/depthwise.h"
 #include "core/backend/gemm_panels.h"
 #include "core/backend/plan_table.h"
@@ -31,7 +32,7 @@ struct fv_gemm_plan {
 struct fv_conv_plan {
     fv_plan_node node;
     fv_conv desc;
-    fv_primitive *primitive; /* NULL: wide, or fv_depthwise_weights */
+    fv_primitive *primitive; /* NULL: wide, or run_ours */
     fv_conv_plan *wide;      /* another of the table, or NULL */
     fv_widened run, pack;
 };
@@ -172,12 +173,15 @@ static fv_status conv_widen(fv_conv_plan *plan) {
     return conv_obtain(&wide, &plan->wide);
 }
 
-static bool is_depthwise(const fv_primitive *p) {
-    return strncmp(fv_primitive_implementation(p), "jit_dw", 6) == 0;
+/* Weight gradients that we do better: depthwise ones for which oneDNN has no depthwise kernel, and with AVX2
+ * dense ones. */
+static bool conv_is_ours(const fv_conv *c, const fv_primitive *p) {
+    if (fv_depthwise_weights_supports(c))
+        return !p || strncmp(fv_primitive_implementation(p), "jit_dw", 6) != 0;
+    return p && fv_conv_panels_supports(c) && strcmp(fv_kernel()->isa, "avx2") == 0;
 }
 
 static fv_status conv_create(const fv_conv *key, fv_conv_plan **out) {
-    const bool ours = fv_depthwise_weights_supports(key);
     const int limit = omp_get_max_threads();
     fv_conv_plan *plan = fv_calloc(1, sizeof *plan);
 
@@ -189,8 +193,8 @@ static fv_status conv_create(const fv_conv *key, fv_conv_plan **out) {
     fv_status status = fv_primitive_conv(key, &plan->primitive);
     omp_set_num_threads(limit);
     const bool missing = is_missing(key->in, status, plan->primitive);
-    if (missing || (ours && plan->primitive && !is_depthwise(plan->primitive)))
-        drop(&plan->primitive);
+    const bool ours = (missing || plan->primitive) && conv_is_ours(key, plan->primitive);
+    if (missing || ours) drop(&plan->primitive);
     if (missing) status = ours ? FV_OK : conv_widen(plan);
     if (status != FV_OK) {
         fv_free(plan);
@@ -207,7 +211,7 @@ static void conv_destroy(fv_plan_node *node) {
 
 static fv_status conv_equip(fv_conv_plan *plan) {
     if (plan->primitive) return fv_primitive_equip(plan->primitive);
-    if (!plan->wide) return FV_OK;
+    if (!plan->wide) return fv_conv_panels_supports(&plan->desc) ? fv_conv_panels_equip() : FV_OK;
     FV_TRY(conv_equip(plan->wide));
     FV_TRY(fv_widened_equip(&plan->pack));
     return fv_widened_equip(&plan->run);
@@ -259,13 +263,15 @@ static fv_status conv_run(const fv_conv_plan *plan, const void *a, const void *b
         FV_TRY(fv_widened_begin(&plan->run, a, b, out, &call));
         return fv_widened_end(&call, conv_run(plan->wide, call.a, call.b, bias, call.out));
     }
+    if (fv_conv_panels_supports(&plan->desc)) return fv_conv_panels_run(&plan->desc, a, b, out);
     fv_depthwise_weights(&plan->desc, a, b, out);
     return FV_OK;
 }
 
 static const char *conv_implementation(const fv_conv_plan *plan) {
     if (plan->primitive) return fv_primitive_implementation(plan->primitive);
-    return plan->wide ? widened : "fovea:depthwise";
+    if (plan->wide) return widened;
+    return fv_conv_panels_supports(&plan->desc) ? "fovea:panels" : "fovea:depthwise";
 }
 
 /* ---- both ---- */
@@ -279,6 +285,7 @@ static void release(void) {
     fv_primitive_release();
     fv_widened_release();
     fv_gemm_panels_release();
+    fv_conv_panels_release();
     pthread_mutex_unlock(&lock);
 }
 

@@ -57,14 +57,7 @@ static size_t scratch_bytes(const fv_widened *w) {
 }
 
 fv_status fv_widened_equip(fv_widened *w) {
-    for (; w->n_lanes < fv_threads(); w->n_lanes++) {
-        fv_lane *lane = &lanes[w->n_lanes];
-        fv_lane_take(lane);
-        const fv_status status = fv_lane_reserve(lane, scratch_bytes(w));
-        fv_lane_give(lane);
-        if (status != FV_OK) return status;
-    }
-    return FV_OK;
+    return fv_lanes_equip(lanes, &w->n_lanes, scratch_bytes(w));
 }
 
 void fv_widened_release(void) {
@@ -86,10 +79,8 @@ static void narrow(const fv_widened_part *part, const float *from, fv_bf16 *to) 
 
 fv_status fv_widened_begin(const fv_widened *w, const void *a, const void *b, void *out,
                            fv_widened_call *call) {
-    *call = (fv_widened_call){.w = w, .result = out, .lane = fv_lane_find(lanes, w->n_lanes)};
-    if (!call->lane) call->own = fv_alloc(scratch_bytes(w), 1);
-    char *scratch = call->lane ? call->lane->scratch : call->own;
-    if (!scratch && call->lane) fv_lane_give(call->lane);
+    *call = (fv_widened_call){.w = w, .result = out};
+    char *scratch = fv_lanes_borrow(lanes, w->n_lanes, scratch_bytes(w), &call->loan);
     if (!scratch) return FV_ERR_NOMEM;
     call->a = widen(&w->a, a, (float *)scratch);
     scratch += bytes_of(&w->a);
@@ -101,7 +92,6 @@ fv_status fv_widened_begin(const fv_widened *w, const void *a, const void *b, vo
 
 fv_status fv_widened_end(const fv_widened_call *call, fv_status status) {
     if (status == FV_OK) narrow(&call->w->out, call->out, call->result);
-    if (call->lane) fv_lane_give(call->lane);
-    fv_free(call->own);
+    fv_lanes_return(&call->loan);
     return status;
 }

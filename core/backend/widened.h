@@ -34,8 +34,7 @@ typedef struct fv_widened_call {
     void *out;
     const fv_widened *w;
     void *result; /* where out goes */
-    fv_lane *lane;
-    void *own; /* scratch of a thread that found no lane */
+    fv_loan loan; /* the scratch */
 } fv_widened_call;
 
 fv_status fv_widened_begin(const fv_widened *w, const void *a, const void *b, void *out,

@@ -5,11 +5,9 @@
 
 #include <string.h>
 
-#define RUN_PIXELS   4096               /* of y: images of a run, unless one has more */
-#define BLOCK_MOST   64                 /* output channels of a task */
-#define BLOCK_LEAST  32                 /* the same for a large fan-in */
-#define LARGE_FAN_IN 1152               /* 3x3 of 128 channels */
-#define SLOT_FLOATS  ((int64_t)4 << 20) /* kept for all chunks, at most */
+#define RUN_PIXELS  4096               /* of y: images of a run, unless one has more */
+#define BLOCK       64                 /* output channels of a task, at most */
+#define SLOT_FLOATS ((int64_t)4 << 20) /* kept for all chunks, at most */
 
 static fv_span block_of(const fv_conv_sums *s, int64_t i) {
     return fv_tile_span(s->desc.O, s->block, i);
@@ -94,8 +92,7 @@ fv_status fv_conv_sums_begin(fv_tape *tape, const fv_conv *desc, const void *x, 
     s->desc.out = FV_F32;
     s->slots.n_chunks = fv_tile_count(s->samples, s->chunk);
     while (2 * s->images <= s->chunk && 2 * s->images * pixels(s) <= RUN_PIXELS) s->images *= 2;
-    if (desc->groups == 1)
-        s->block = fv_column_tile(desc->O, s->fan_in > LARGE_FAN_IN ? BLOCK_LEAST : BLOCK_MOST);
+    if (desc->groups == 1) s->block = fv_column_tile(desc->O, BLOCK);
     s->n_blocks = fv_tile_count(desc->O, s->block);
     FV_TRY(open_slots(tape, s));
     s->n_tasks = s->n_blocks * (s->slots.data ? fv_chunk_slots_count(&s->slots) : 1);

@@ -201,6 +201,27 @@ Test(core_conv, onednn_below_avx512, .init = set_avx2) {
 }
 Test(core_conv, onednn_bf16) { check_random(&fv_backend_dnnl, FV_BF16, 180); }
 
+/* More output channels, pixels and weights of an output than a block of our kernel takes at once; the maps are
+ * wider than high, and the last block is cut in the middle of a row. */
+Test(core_conv, large_weight_gradients) {
+    static const fv_dtype dtypes[] = {FV_F32, FV_BF16};
+
+    for (int i = 0; i < 8; i++) {
+        fv_conv c = {.n = 3, .H = 11, .W = 21, .C = 46, .O = 197, .kh = 3, .kw = 3, .groups = 1};
+        c.pass = FV_CONV_WEIGHTS;
+        c.in = dtypes[i & 1];
+        c.stride = i & 2 ? 2 : 1;
+        c.left = c.bottom = 1;
+        c.top = i & 4 ? 2 : 0;
+        c.right = i & 4 ? 0 : 2;
+        draws++;
+        problem p = make_problem(&c);
+        check(&fv_backend_dnnl, &p);
+        free_problem(&p);
+    }
+    fv_backend_dnnl.release();
+}
+
 /* Wide rows, several pieces and strips, and zeros on every side. */
 Test(core_conv, our_depthwise_weight_gradient) {
     for (int64_t stride = 1; stride <= 2; stride++) {

@@ -1,0 +1,21 @@
+/* conv_panels.h - weight gradients of dense convolutions in f32, as sums of products over pixels.
+ *
+ * dW [O, taps C] = dY^T X, where row p of X holds the pixels of x under the kernel at pixel p of y: a matrix
+ * product whose right side is put together panel by panel and never as a whole.  oneDNN's direct
+ * convolution reaches 50 to 60 % of the GEMM peak here with AVX2. */
+#ifndef FV_CORE_CONV_PANELS_H
+#define FV_CORE_CONV_PANELS_H
+
+#include "core/backend/backend.h"
+
+/* A weights pass without groups, in f32, of 16 input channels or more. */
+bool fv_conv_panels_supports(const fv_conv *c);
+
+/* As in gemm_panels.h. */
+fv_status fv_conv_panels_equip(void);
+void fv_conv_panels_release(void);
+
+/* dw [O,C,kh,kw] from x and dy; bits depend on the arguments only. */
+fv_status fv_conv_panels_run(const fv_conv *c, const float *x, const float *dy, float *dw);
+
+#endif

@@ -1,0 +1,16 @@
+/* panels.h - sizes of the packed operands of fv_kernel()->product, after Goto and van de Geijn 2008
+ * (doi:10.1145/1356052.1356053): panels of columns of B, and strips of rows of a transposed A. */
+#ifndef FV_CORE_PANELS_H
+#define FV_CORE_PANELS_H
+
+#include "core/kernels/kernels.h"
+
+#define FV_PANEL_WIDTH  16  /* columns of a panel: what the kernel's tiles take at once */
+#define FV_PANEL_HEIGHT 256 /* rows: 16 KiB stay in the first cache while the rows of A go by */
+#define FV_BLOCK_ROWS   192 /* rows of a block of strips: 192 KiB stay in the second cache */
+#define FV_BLOCK_FLOATS ((int64_t)FV_BLOCK_ROWS * FV_PANEL_HEIGHT)
+
+/* Rows of A are the m columns of a [k, m], lda apart.  strips: (m rounded up to strips) x k floats. */
+void fv_pack_strips(int64_t m, int64_t k, const float *a, int64_t lda, float *strips);
+
+#endif
