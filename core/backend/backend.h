@@ -30,7 +30,10 @@ typedef struct fv_gemm {
     int32_t apart;  /* rows belong to samples that must not know each other; not with trans_a */
     int32_t packed; /* B is what gemm_pack made of it, where gemm_packed_bytes is not 0 */
     fv_dtype ab, c;
+    int32_t unused; /* 0; no bytes without a name, which copies may change */
 } fv_gemm;
+
+_Static_assert(sizeof(fv_gemm) == 6 * 8 + 10 * 4, "equal descriptors must have equal bytes");
 
 typedef struct fv_gemm_plan fv_gemm_plan;
 
@@ -63,9 +66,10 @@ typedef struct fv_backend_table {
     const char *name; /* "onednn 2.6.3", "reference" */
     /* A cached plan that lives until fv_backend_release.  Call it outside of parallel tasks. */
     fv_status (*gemm_find)(const fv_gemm *desc, const fv_gemm_plan **plan);
-    /* A plan of packed products reads op(B) in a layout of its own, gemm_packed_bytes long, which depends on
-     * n, k and the dtypes, not on m; 0: it reads B as it is.  gemm_pack writes columns first .. first +
-     * count - 1 of op(B) into their place; first is a multiple of 64, and count too but at the end. */
+    /* A plan of packed products reads alpha op(B) in a layout of its own, gemm_packed_bytes long; plans that
+     * differ in m only read the same.  0: it reads B as it is, and is not to be asked to pack.  gemm_pack
+     * writes columns first .. first + count - 1 into their place; first is a multiple of 64, and count too
+     * but at the end. */
     size_t (*gemm_packed_bytes)(const fv_gemm_plan *plan);
     void (*gemm_pack)(const fv_gemm_plan *plan, const void *b, int64_t first, int64_t count,
                       void *packed);

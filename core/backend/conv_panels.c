@@ -9,19 +9,18 @@
 #define COLUMNS 384 /* of dW at a time: with its rows, 288 KiB of sums */
 #define SUMS    (FV_BLOCK_ROWS * COLUMNS)
 
+#define BYTES ((FV_BLOCK_FLOATS + SUMS) * sizeof(float))
+
 static fv_lane lanes[FV_MAX_THREADS];
-static int n_lanes;
 
 bool fv_conv_panels_supports(const fv_conv *c) {
     return c->pass == FV_CONV_WEIGHTS && c->groups == 1 && c->in == FV_F32 &&
            c->C >= FV_PANEL_WIDTH;
 }
 
-fv_status fv_conv_panels_equip(void) {
-    return fv_lanes_equip(lanes, &n_lanes, (FV_BLOCK_FLOATS + SUMS) * sizeof(float));
-}
+fv_status fv_conv_panels_equip(int *n_lanes) { return fv_lanes_equip(lanes, n_lanes, BYTES); }
 
-void fv_conv_panels_release(void) { fv_lanes_release(lanes, &n_lanes); }
+void fv_conv_panels_release(void) { fv_lanes_release(lanes); }
 
 /* ---- rows of X ---- */
 
@@ -57,8 +56,9 @@ static void load_row(const fv_conv *c, const piece *s, const float *row, bool in
     const int64_t to_end = most(least(end, j + n), from);
 
     clear(from - j, s->width, to);
-    copy(to_end - from, s->width, row + (from * step - shift) * c->C + s->channel, step * c->C,
-         to + (from - j) * FV_PANEL_WIDTH);
+    if (to_end > from)
+        copy(to_end - from, s->width, row + (from * step - shift) * c->C + s->channel, step * c->C,
+             to + (from - j) * FV_PANEL_WIDTH);
     clear(j + n - to_end, s->width, to + (to_end - j) * FV_PANEL_WIDTH);
 }
 
@@ -120,13 +120,13 @@ static void store(const fv_conv *c, const float *sums, int64_t o, int64_t rows, 
     }
 }
 
-fv_status fv_conv_panels_run(const fv_conv *c, const float *x, const float *dy, float *dw) {
+fv_status fv_conv_panels_run(const fv_conv *c, int n_lanes, const float *x, const float *dy,
+                             float *dw) {
     const int64_t fan_in = c->C * c->kh * c->kw;
     fv_product p = {.a_row = 1, .a_column = FV_STRIP_ROWS, .ldb = FV_PANEL_WIDTH, .ldc = COLUMNS};
     fv_loan loan;
 
-    float *strips =
-        fv_lanes_borrow(lanes, n_lanes, (FV_BLOCK_FLOATS + SUMS) * sizeof(float), &loan);
+    float *strips = fv_lanes_borrow(lanes, n_lanes, BYTES, &loan);
     if (!strips) return FV_ERR_NOMEM;
     float *sums = strips + FV_BLOCK_FLOATS;
     for (int64_t o = 0; o < c->O; o += FV_BLOCK_ROWS) {

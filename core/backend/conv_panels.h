@@ -12,10 +12,12 @@
 bool fv_conv_panels_supports(const fv_conv *c);
 
 /* As in gemm_panels.h. */
-fv_status fv_conv_panels_equip(void);
+fv_status fv_conv_panels_equip(int *n_lanes);
 void fv_conv_panels_release(void);
 
-/* dw [O,C,kh,kw] from x and dy; bits depend on the arguments only. */
-fv_status fv_conv_panels_run(const fv_conv *c, const float *x, const float *dy, float *dw);
+/* dw [O,C,kh,kw] from x and dy; bits depend on the arguments only.  Can fail only where a thread beyond the
+ * budget finds no scratch. */
+fv_status fv_conv_panels_run(const fv_conv *c, int n_lanes, const float *x, const float *dy,
+                             float *dw);
 
 #endif

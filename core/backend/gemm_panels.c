@@ -71,32 +71,15 @@ void fv_gemm_panels_pack(const fv_gemm *g, const void *b, int64_t first, int64_t
                  packed + j * g->k + k0 * WIDTH);
 }
 
-/* ---- op(A) of trans_a: strips of rows ---- */
+/* ---- products ---- */
 
 static fv_lane lanes[FV_MAX_THREADS];
-static int n_lanes; /* with scratch for a block */
 
-fv_status fv_gemm_panels_equip(void) {
-    return fv_lanes_equip(lanes, &n_lanes, FV_BLOCK_FLOATS * sizeof(float));
+fv_status fv_gemm_panels_equip(int *n_lanes) {
+    return fv_lanes_equip(lanes, n_lanes, FV_BLOCK_FLOATS * sizeof(float));
 }
 
-void fv_gemm_panels_release(void) { fv_lanes_release(lanes, &n_lanes); }
-
-/* Strip by strip, a few k at a time, so that the cache lines of a are read once. */
-void fv_pack_strips(int64_t m, int64_t k, const float *a, int64_t lda, float *strips) {
-    for (int64_t p0 = 0; p0 < k; p0 += 16)
-        for (int64_t i = 0; i < m; i += FV_STRIP_ROWS) {
-            const int64_t rows = least(FV_STRIP_ROWS, m - i);
-            float *to = strips + i * k + p0 * FV_STRIP_ROWS;
-            for (int64_t p = p0; p < least(k, p0 + 16); p++, to += FV_STRIP_ROWS)
-                if (rows == FV_STRIP_ROWS)
-                    memcpy(to, a + p * lda + i, FV_STRIP_ROWS * sizeof *to);
-                else
-                    memcpy(to, a + p * lda + i, (size_t)rows * sizeof *to);
-        }
-}
-
-/* ---- products ---- */
+void fv_gemm_panels_release(void) { fv_lanes_release(lanes); }
 
 /* C[m,n] of rows that fit a block, over all columns of op(B) and k0 .. k0 + p->k - 1. */
 static void run_columns(const fv_gemm *g, fv_product *p, int64_t k0, const float *a, const float *b,
@@ -143,19 +126,22 @@ static void run_strips(const fv_gemm *g, const float *a, const float *b, const f
     }
 }
 
-fv_status fv_gemm_panels_run(const fv_gemm *g, const float *a, const float *b, const float *bias,
-                             float *c) {
+fv_status fv_gemm_panels_run(const fv_gemm *g, int n_lanes, const float *a, const float *b,
+                             const float *bias, float *c) {
+    float *strips = NULL;
     fv_loan loan;
 
+    if (g->trans_a) {
+        strips = fv_lanes_borrow(lanes, n_lanes, FV_BLOCK_FLOATS * sizeof(float), &loan);
+        if (!strips) return FV_ERR_NOMEM;
+    }
     if (g->bias && g->accumulate)
         for (int64_t i = 0; i < g->m; i++) fv_kernel()->axpy(g->n, 1.0f, bias, c + i * g->ldc);
-    if (!g->trans_a) {
+    if (g->trans_a) {
+        run_strips(g, a, b, bias, c, strips);
+        fv_lanes_return(&loan);
+    } else {
         run_plain(g, a, b, bias, c);
-        return FV_OK;
     }
-    float *strips = fv_lanes_borrow(lanes, n_lanes, FV_BLOCK_FLOATS * sizeof(float), &loan);
-    if (!strips) return FV_ERR_NOMEM;
-    run_strips(g, a, b, bias, c, strips);
-    fv_lanes_return(&loan);
     return FV_OK;
 }

@@ -1,9 +1,8 @@
-/* gemm_panels.h - f32 products whose rows stay apart, by our own kernel.
+/* gemm_panels.h - f32 products by our own kernel, each element of C one chain of multiply-adds over k in order.
  *
- * oneDNN's gemm:jit, which is what it has for CPUs without AVX-512, adds up a row in an order that depends on
- * how many rows there are and where among them it stands, so that an image would know its neighbours in
- * the batch.  Here every element of C is one chain of multiply-adds over k in order, which depends on
- * nothing else.
+ * For rows that stay apart: oneDNN's gemm:jit, which is what it has for CPUs without AVX-512, adds up a row in
+ * an order that depends on how many rows there are and where among them it stands, so that an image would know
+ * its neighbours in the batch.  And for sums over many rows (trans_a), where it is slower.
  *
  * The kernel reads op(B) in panels of 16 columns, k x 16 floats one behind the other (Goto and van de Geijn
  * 2008, doi:10.1145/1356052.1356053).  A run packs them as it goes, or finds them packed. */
@@ -20,14 +19,15 @@ size_t fv_gemm_panels_bytes(const fv_gemm *desc);
 void fv_gemm_panels_pack(const fv_gemm *desc, const void *b, int64_t first, int64_t count,
                          float *packed);
 
-/* Scratch for every thread of the budget, for trans_a; allocates when it has grown only.  Not thread-safe. */
-fv_status fv_gemm_panels_equip(void);
+/* Scratch for every thread of the budget, for a plan with trans_a of which *n_lanes have it; allocates when
+ * the budget has grown only.  Not thread-safe. */
+fv_status fv_gemm_panels_equip(int *n_lanes);
 /* Frees it; no plan may be left. */
 void fv_gemm_panels_release(void);
 
 /* desc is normalised and f32; b is packed where it says so.  In the calling thread; can fail only where a
  * thread beyond the budget finds no scratch for trans_a. */
-fv_status fv_gemm_panels_run(const fv_gemm *desc, const float *a, const float *b, const float *bias,
-                             float *c);
+fv_status fv_gemm_panels_run(const fv_gemm *desc, int n_lanes, const float *a, const float *b,
+                             const float *bias, float *c);
 
 #endif

@@ -50,14 +50,16 @@ fv_status fv_lanes_equip(fv_lane *lanes, int *n, size_t bytes) {
     return FV_OK;
 }
 
-void fv_lanes_release(fv_lane *lanes, int *n) {
-    while (*n > 0) fv_lane_free_scratch(&lanes[--*n]);
+void fv_lanes_release(fv_lane *lanes) {
+    for (int i = 0; i < FV_MAX_THREADS; i++) fv_lane_free_scratch(&lanes[i]);
 }
 
 void *fv_lanes_borrow(fv_lane *lanes, int n, size_t bytes, fv_loan *loan) {
     *loan = (fv_loan){.lane = fv_lane_find(lanes, n)};
     if (!loan->lane) loan->own = fv_alloc(bytes, 1);
-    return loan->lane ? loan->lane->scratch : loan->own;
+    void *scratch = loan->lane ? loan->lane->scratch : loan->own;
+    if (!scratch && loan->lane) fv_lane_give(loan->lane);
+    return scratch;
 }
 
 void fv_lanes_return(const fv_loan *loan) {

@@ -28,11 +28,11 @@ void fv_lane_give(fv_lane *lane);
 fv_status fv_lane_reserve(fv_lane *lane, size_t bytes);
 void fv_lane_free_scratch(fv_lane *lane);
 
-/* So much for a lane of every thread of the budget, of which *n have it already; allocates when the budget
- * has grown only.  Not thread-safe. */
+/* So much for a lane of every thread of the budget, of which a plan's *n have it already; allocates when the
+ * budget has grown only.  Not thread-safe. */
 fv_status fv_lanes_equip(fv_lane *lanes, int *n, size_t bytes);
-/* Frees the scratch of n lanes, and makes *n 0. */
-void fv_lanes_release(fv_lane *lanes, int *n);
+/* Frees the scratch of all; no plan may be left. */
+void fv_lanes_release(fv_lane *lanes);
 
 /* Scratch of a lane, or of one's own where all are taken. */
 typedef struct fv_loan {
@@ -40,7 +40,7 @@ typedef struct fv_loan {
     void *own;
 } fv_loan;
 
-/* NULL: memory has run out, nothing is to be returned. */
+/* From the first n.  NULL: memory has run out, nothing is to be returned. */
 void *fv_lanes_borrow(fv_lane *lanes, int n, size_t bytes, fv_loan *loan);
 void fv_lanes_return(const fv_loan *loan);
 

@@ -1,8 +1,9 @@
 /* The oneDNN backend: plans found again by shape, made under a lock.
  *
- * Weight gradients of depthwise convolutions go to depthwise.c where oneDNN has no depthwise kernel
- * for them: on NHWC maps version 2.6 has one for 3x3 only, and treats 5x5 as a grouped convolution
- * with one channel per group, at a twentieth of the speed.
+ * Some work is ours, because oneDNN lacks it or is slow there: products of rows that stay apart and, with
+ * AVX2, sums over rows (gemm_panels.h); weight gradients of dense convolutions with AVX2 (conv_panels.h), and
+ * of depthwise ones (depthwise.h) where oneDNN has no depthwise kernel: on NHWC maps version 2.6 has one for
+ * 3x3 only, and treats 5x5 as a grouped convolution with one channel per group, at a twentieth of the speed.
  *
  * Work on bf16 for which oneDNN has nothing, or a reference implementation only (CPUs below AVX-512),
  * goes to the plan for the same work on f32, between the conversions of widened.c. */
@@ -24,16 +25,18 @@
 struct fv_gemm_plan {
     fv_plan_node node;
     fv_gemm desc;
-    fv_primitive *primitive; /* NULL: wide, or fv_gemm_panels_run */
+    fv_primitive *primitive; /* NULL: wide, or ours: fv_gemm_panels_run */
     fv_gemm_plan *wide;      /* another of the table, or NULL */
+    int n_lanes;             /* ours: threads with scratch */
     fv_widened run;
 };
 
 struct fv_conv_plan {
     fv_plan_node node;
     fv_conv desc;
-    fv_primitive *primitive; /* NULL: wide, or run_ours */
+    fv_primitive *primitive; /* NULL: wide, or ours: fv_conv_panels_run, fv_depthwise_weights */
     fv_conv_plan *wide;      /* another of the table, or NULL */
+    int n_lanes;             /* fv_conv_panels_run: threads with scratch */
     fv_widened run, pack;
 };
 
@@ -56,11 +59,12 @@ static void drop(fv_primitive **p) {
 }
 
 /* ---- matrix products ---- */
+
 #define SUM_COLUMNS 128 /* at least, of a sum over rows that is ours: narrow ones gain too little */
 
 /* Products of f32 that are ours.  Rows apart, unless oneDNN sums up every row alike, which its batch-reduced
  * products do, e.g. "brg:avx512_core".  With AVX2 sums over rows, such as weight gradients, for which gemm:jit
- * loses up to half of its rate where row strides are multiples of a page. */
+ * loses a tenth to a half of its rate where rows are a large power of two apart, or a few. */
 static bool is_ours(const fv_gemm *g, const fv_primitive *p) {
     const char *name = fv_primitive_implementation(p);
 
@@ -113,7 +117,7 @@ static void gemm_destroy(fv_plan_node *node) {
 
 static fv_status gemm_equip(fv_gemm_plan *plan) {
     if (plan->primitive) return fv_primitive_equip(plan->primitive);
-    if (!plan->wide) return plan->desc.trans_a ? fv_gemm_panels_equip() : FV_OK;
+    if (!plan->wide) return plan->desc.trans_a ? fv_gemm_panels_equip(&plan->n_lanes) : FV_OK;
     FV_TRY(gemm_equip(plan->wide));
     return fv_widened_equip(&plan->run);
 }
@@ -151,7 +155,7 @@ static fv_status gemm_run(const fv_gemm_plan *plan, const void *a, const void *b
         FV_TRY(fv_widened_begin(&plan->run, a, b, c, &call));
         return fv_widened_end(&call, gemm_run(plan->wide, call.a, call.b, bias, call.out));
     }
-    return fv_gemm_panels_run(&plan->desc, a, b, bias, c);
+    return fv_gemm_panels_run(&plan->desc, plan->n_lanes, a, b, bias, c);
 }
 
 static void gemm_pack(const fv_gemm_plan *plan, const void *b, int64_t first, int64_t count,
@@ -211,7 +215,8 @@ static void conv_destroy(fv_plan_node *node) {
 
 static fv_status conv_equip(fv_conv_plan *plan) {
     if (plan->primitive) return fv_primitive_equip(plan->primitive);
-    if (!plan->wide) return fv_conv_panels_supports(&plan->desc) ? fv_conv_panels_equip() : FV_OK;
+    if (!plan->wide)
+        return fv_conv_panels_supports(&plan->desc) ? fv_conv_panels_equip(&plan->n_lanes) : FV_OK;
     FV_TRY(conv_equip(plan->wide));
     FV_TRY(fv_widened_equip(&plan->pack));
     return fv_widened_equip(&plan->run);
@@ -263,7 +268,8 @@ static fv_status conv_run(const fv_conv_plan *plan, const void *a, const void *b
         FV_TRY(fv_widened_begin(&plan->run, a, b, out, &call));
         return fv_widened_end(&call, conv_run(plan->wide, call.a, call.b, bias, call.out));
     }
-    if (fv_conv_panels_supports(&plan->desc)) return fv_conv_panels_run(&plan->desc, a, b, out);
+    if (fv_conv_panels_supports(&plan->desc))
+        return fv_conv_panels_run(&plan->desc, plan->n_lanes, a, b, out);
     fv_depthwise_weights(&plan->desc, a, b, out);
     return FV_OK;
 }

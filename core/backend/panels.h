@@ -10,7 +10,8 @@
 #define FV_BLOCK_ROWS   192 /* rows of a block of strips: 192 KiB stay in the second cache */
 #define FV_BLOCK_FLOATS ((int64_t)FV_BLOCK_ROWS * FV_PANEL_HEIGHT)
 
-/* Rows of A are the m columns of a [k, m], lda apart.  strips: (m rounded up to strips) x k floats. */
+/* The m columns of a [k, m], whose rows are lda apart, as rows of A.  strips has room for whole strips; what is
+ * beyond m stays as it is. */
 void fv_pack_strips(int64_t m, int64_t k, const float *a, int64_t lda, float *strips);
 
 #endif

@@ -60,9 +60,7 @@ fv_status fv_widened_equip(fv_widened *w) {
     return fv_lanes_equip(lanes, &w->n_lanes, scratch_bytes(w));
 }
 
-void fv_widened_release(void) {
-    for (int i = 0; i < FV_MAX_THREADS; i++) fv_lane_free_scratch(&lanes[i]);
-}
+void fv_widened_release(void) { fv_lanes_release(lanes); }
 
 /* ---- a run ---- */
 

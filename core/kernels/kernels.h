@@ -35,14 +35,13 @@ typedef struct fv_adamw_args {
 
 #define FV_STRIP_ROWS 6 /* rows of A that lie together where they are packed for a product */
 
-/* C[m,n] = A B, or C += A B: element (i,p) of A is a[i * a_row + p * a_column], or where a_strip is not 0
- * a[i / FV_STRIP_ROWS * a_strip + i % FV_STRIP_ROWS * a_row + p * a_column]; rows of B and C are ldb and ldc
- * apart. */
+/* C[m,n] = A B, C += A B, or start + A B in every row: element (i,p) of A is a[i * a_row + p * a_column], or
+ * where a_strip is not 0 a[i / FV_STRIP_ROWS * a_strip + i % FV_STRIP_ROWS * a_row + p * a_column]; rows of B
+ * and C are ldb and ldc apart. */
 typedef struct fv_product {
     int64_t m, n, k, a_row, a_column, a_strip, ldb, ldc;
     bool add;
-    const float
-        *start; /* [n]: the sums of every row start from it, unless they add; NULL: from zeros */
+    const float *start; /* [n], NULL: zeros; not read where add is set */
 } fv_product;
 
 typedef struct fv_kernels {
@@ -118,8 +117,8 @@ typedef struct fv_kernels {
      * (n - 1) * step + taps vectors of FV_STRIP channels, y n; nothing may alias. */
     void (*tap_sums)(int64_t n, int64_t taps, int64_t step, const float *x, const float *y,
                      float *sum);
-    /* A product too small for a library's call: each element summed over p in order, with one rounding or
-     * two per step.  c aliases nothing; k = 0 gives zeros. */
+    /* A product whose panel of B stays in cache: each element summed over p in order, with one rounding or two
+     * per step.  c aliases nothing; k = 0 gives what the sums start from. */
     void (*product)(const fv_product *p, const float *a, const float *b, float *c);
     /* y[j * ldy + i] = x[i * ldx + j] for i < rows, j < columns; no aliasing */
     void (*transpose)(int64_t rows, int64_t columns, const float *x, int64_t ldx, float *y,

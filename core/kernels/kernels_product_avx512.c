@@ -70,7 +70,7 @@ static void plain(const fv_product *p, const float *a, const float *b, float *c)
 
 /* Strips of packed rows one by one. */
 static void product(const fv_product *p, const float *a, const float *b, float *c) {
-    fv_product strip = *p;
+    fv_product rows = *p;
 
     if (p->a_strip == 0) {
         plain(p, a, b, c);
@@ -78,8 +78,8 @@ static void product(const fv_product *p, const float *a, const float *b, float *
     }
     for (int64_t i = 0; i < p->m;
          i += FV_STRIP_ROWS, a += p->a_strip, c += FV_STRIP_ROWS * p->ldc) {
-        strip.m = p->m - i < FV_STRIP_ROWS ? p->m - i : FV_STRIP_ROWS;
-        plain(&strip, a, b, c);
+        rows.m = p->m - i < FV_STRIP_ROWS ? p->m - i : FV_STRIP_ROWS;
+        plain(&rows, a, b, c);
     }
 }
 

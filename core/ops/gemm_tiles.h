@@ -20,8 +20,13 @@ static inline const void *fv_gemm_at(const void *base, fv_dtype dtype, int64_t i
     return (const char *)base + i * (int64_t)fv_dtype_bytes(dtype);
 }
 
-/* Bytes of packed op(B) of a tile of n columns, full or last; 0: B is read as it is. */
-size_t fv_gemm_tiles_packed(const fv_gemm_tiles *tiles, int64_t n);
+/* Bytes of packed op(B) of a full tile's columns, at least as many as of a last one's; 0: it is read as it is,
+ * because desc does not want it packed or because a plan does not pack. */
+size_t fv_gemm_tiles_packed_bytes(const fv_gemm_tiles *tiles);
+
+/* Packs columns of the op(B) of a tile of n columns, as gemm_pack does. */
+void fv_gemm_tiles_pack(const fv_gemm_tiles *tiles, int64_t n, const void *b, int64_t first,
+                        int64_t count, void *packed);
 
 /* Runs the plan for a tile of m x n, which must be full or last in either direction. */
 fv_status fv_gemm_tiles_run(const fv_gemm_tiles *tiles, int64_t m, int64_t n, const void *a,

@@ -59,6 +59,7 @@ static fv_status tiled_find(tiled *t) {
     int64_t full, last;
 
     row_tiles(&t->grid, &full, &last);
+    t->desc.packed = t->grid.n_tiles > 1;
     t->n = t->desc.n;
     t->tile_n = fv_column_tile(t->n, OUT_COLUMNS);
     t->n_col_tiles = fv_tile_count(t->n, t->tile_n);
@@ -80,13 +81,13 @@ static void pack_columns(int64_t task, void *arg) {
     const fv_span part = fv_tile_span(cols.count, PACK_COLUMNS, task % per_tile);
 
     if (part.count > 0)
-        fv_backend()->gemm_pack(t->tiles.plan[0][cols.count != t->tile_n], plain_b(t, cols),
-                                part.first, part.count, t->packed + (size_t)tile * t->packed_bytes);
+        fv_gemm_tiles_pack(&t->tiles, cols.count, plain_b(t, cols), part.first, part.count,
+                           t->packed + (size_t)tile * t->packed_bytes);
 }
 
-/* Once for all row tiles, where the backend packs at all. */
+/* Once for all row tiles. */
 static fv_status pack(fv_tape *tape, tiled *t) {
-    t->packed_bytes = fv_gemm_tiles_packed(&t->tiles, t->tile_n);
+    t->packed_bytes = fv_gemm_tiles_packed_bytes(&t->tiles);
     if (t->packed_bytes == 0) return FV_OK;
     t->packed =
         (char *)fv_tape_scratch(tape, t->n_col_tiles * (int64_t)(t->packed_bytes / sizeof(float)));
@@ -134,7 +135,7 @@ fv_status fv_linear_product(const fv_var *y, void *out, fv_dtype out_dtype,
     t.desc.n = O;
     t.desc.k = t.desc.lda = t.desc.ldb = I;
     t.desc.ldc = O;
-    t.desc.apart = t.desc.packed = t.desc.trans_b = 1;
+    t.desc.apart = t.desc.trans_b = 1;
     t.desc.bias = b != NULL;
     t.desc.ab = x->dtype;
     t.desc.c = out_dtype;
@@ -173,7 +174,7 @@ static fv_status find_input(const fv_var *y, const void *dz, fv_grad dx[], backw
     p->desc.n = p->desc.ldb = p->desc.ldc = fv_shape_last(&x->shape);
     p->desc.k = p->desc.lda = y->in[1]->shape.dim[0];
     p->desc.accumulate = dx[0].add;
-    p->desc.apart = p->desc.packed = 1;
+    p->desc.apart = 1;
     p->desc.ab = x->dtype;
     p->desc.c = dx[0].dtype;
     FV_TRY(fv_weight_data(y->in[1], x->dtype, &p->b));

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define TILE_ROWS    192 /* at most */
+#define TILE_ROWS    128 /* at most */
 #define TILE_COLUMNS 384
 #define RUN_ROWS     4096
 

@@ -214,10 +214,38 @@ Test(core_conv, large_weight_gradients) {
         c.left = c.bottom = 1;
         c.top = i & 4 ? 2 : 0;
         c.right = i & 4 ? 0 : 2;
-        draws++;
         problem p = make_problem(&c);
         check(&fv_backend_dnnl, &p);
         free_problem(&p);
+    }
+    fv_backend_dnnl.release();
+}
+
+/* Maps narrower and lower than the kernel, which padding makes large enough. */
+Test(core_conv, our_weight_gradient, .init = set_avx2) {
+    const fv_conv_plan *plan;
+
+    for (int64_t W = 1; W <= 6; W++) {
+        const fv_conv c = {.n = 2,
+                           .H = 7 - W,
+                           .W = W,
+                           .C = 18,
+                           .O = 5,
+                           .kh = 5,
+                           .kw = 5,
+                           .stride = 1 + W % 3,
+                           .top = 2,
+                           .left = 3,
+                           .bottom = 4,
+                           .right = 2,
+                           .groups = 1,
+                           .pass = FV_CONV_WEIGHTS};
+        problem p = make_problem(&c);
+        check(&fv_backend_dnnl, &p);
+        free_problem(&p);
+        cr_assert_eq(fv_backend_dnnl.conv_find(&c, &plan), FV_OK);
+        if (strcmp(fv_kernel()->isa, "avx2") == 0)
+            cr_expect_str_eq(fv_backend_dnnl.conv_implementation(plan), "fovea:panels");
     }
     fv_backend_dnnl.release();
 }
@@ -406,14 +434,16 @@ Test(core_conv, a_shape_is_planned_once) {
     }
 }
 
-Test(core_conv, failed_allocations_are_reported) {
+Test(core_conv, failed_allocations_are_reported, .init = set_avx2) {
     fv_threads_set(2);
     for (int t = 0; t < 2; t++)
-        for (int pass = FV_CONV_FORWARD; pass <= FV_CONV_WEIGHTS; pass++) {
+        for (int pass = FV_CONV_FORWARD; pass <= FV_CONV_WEIGHTS + 1; pass++) {
+            const bool dense = pass > FV_CONV_WEIGHTS; /* ours */
             fv_conv c = small;
             fv_status status = FV_ERR_NOMEM;
             uint64_t n = 0;
-            c.pass = (fv_conv_pass)pass;
+            c.pass = dense ? FV_CONV_WEIGHTS : (fv_conv_pass)pass;
+            if (dense) c.groups = 1, c.C = 16;
             while (status != FV_OK && ++n < 50) {
                 tables[t]->release();
                 fv_alloc_fail_at(n);

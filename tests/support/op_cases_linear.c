@@ -29,6 +29,10 @@ static void oracle_tiles(int64_t samples, double *const in[], double *y) {
     linear(390 * samples, 4, 390, in, y);
 }
 
+static void oracle_wide(int64_t samples, double *const in[], double *y) {
+    linear(9 * samples, 130, 7, in, y);
+}
+
 static void oracle_head(int64_t samples, double *const in[], double *y) {
     linear(samples, 6, 3, in, y);
 }
@@ -66,7 +70,15 @@ const op_case op_cases_linear[] = {
             {OP_PARAM, 2, {390, 4}, true},
             {OP_PARAM, 1, {390}, false}},
      .build = build,
-     .oracle = oracle_tiles},
+     .oracle = oracle_tiles,
+     .bf16 = 1e-2f},
+    {.op = "linear",
+     .variant = "wide", /* for sums over rows by our kernel */
+     .n_in = 3,
+     .in = {{OP_X, 3, {0, 9, 130}, true}, {OP_PARAM, 2, {7, 130}, true}, {OP_PARAM, 1, {7}, false}},
+     .build = build,
+     .oracle = oracle_wide,
+     .bf16 = 1e-2f},
     {.op = "linear",
      .variant = "f32 output, rank 2",
      .n_in = 3,
