@@ -2,14 +2,12 @@
 
 #include "core/backend/lanes.h"
 #include "core/backend/panels.h"
-#include "core/kernels/kernels.h"
 
 #include <string.h>
 
 #define COLUMNS 384 /* of dW at a time: with its rows, 288 KiB of sums */
 #define SUMS    (FV_BLOCK_ROWS * COLUMNS)
-
-#define BYTES ((FV_BLOCK_FLOATS + SUMS) * sizeof(float))
+#define BYTES   ((FV_BLOCK_FLOATS + SUMS) * sizeof(float))
 
 static fv_lane lanes[FV_MAX_THREADS];
 
@@ -26,15 +24,6 @@ void fv_conv_panels_release(void) { fv_lanes_release(lanes); }
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-
-/* n pieces of width floats, step apart, to rows of a panel. */
-static void copy(int64_t n, int64_t width, const float *from, int64_t step, float *to) {
-    for (int64_t i = 0; i < n; i++, from += step, to += FV_PANEL_WIDTH)
-        if (width == FV_PANEL_WIDTH) /* a constant: no call */
-            memcpy(to, from, FV_PANEL_WIDTH * sizeof *to);
-        else
-            memcpy(to, from, (size_t)width * sizeof *to);
-}
 
 static void clear(int64_t n, int64_t width, float *to) {
     for (int64_t i = 0; i < n; i++, to += FV_PANEL_WIDTH) memset(to, 0, (size_t)width * sizeof *to);
@@ -57,8 +46,8 @@ static void load_row(const fv_conv *c, const piece *s, const float *row, bool in
 
     clear(from - j, s->width, to);
     if (to_end > from)
-        copy(to_end - from, s->width, row + (from * step - shift) * c->C + s->channel, step * c->C,
-             to + (from - j) * FV_PANEL_WIDTH);
+        fv_panel_rows(to_end - from, s->width, row + (from * step - shift) * c->C + s->channel,
+                      step * c->C, to + (from - j) * FV_PANEL_WIDTH);
     clear(j + n - to_end, s->width, to + (to_end - j) * FV_PANEL_WIDTH);
 }
 

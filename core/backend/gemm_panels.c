@@ -15,40 +15,31 @@ size_t fv_gemm_panels_bytes(const fv_gemm *g) {
     return (size_t)((g->n + WIDTH - 1) / WIDTH * WIDTH * g->k) * sizeof(float);
 }
 
-/* n elements as f32: as they are, or in scratch. */
-static const float *widened(fv_dtype dtype, const void *x, int64_t first, int64_t n,
-                            float *scratch) {
-    if (dtype == FV_F32) return (const float *)x + first;
-    fv_kernel()->from_bf16(n, (const fv_bf16 *)x + first, scratch);
-    return scratch;
-}
-
 /* Columns of op(B) are rows of b. */
 static void turn(const fv_gemm *g, const void *b, int64_t k0, int64_t height, int64_t j,
                  int64_t width, float *panel) {
+    const int64_t first = j * g->ldb + k0;
     float rows[WIDTH * HEIGHT];
 
     if (g->ab == FV_F32) {
-        fv_kernel()->transpose(width, height, (const float *)b + j * g->ldb + k0, g->ldb, panel,
-                               WIDTH);
+        fv_kernel()->transpose(width, height, (const float *)b + first, g->ldb, panel, WIDTH);
         return;
     }
     for (int64_t i = 0; i < width; i++)
-        widened(g->ab, b, (j + i) * g->ldb + k0, height, rows + i * HEIGHT);
+        fv_kernel()->from_bf16(height, (const fv_bf16 *)b + first + i * g->ldb, rows + i * HEIGHT);
     fv_kernel()->transpose(width, height, rows, HEIGHT, panel, WIDTH);
 }
 
 static void copy(const fv_gemm *g, const void *b, int64_t k0, int64_t height, int64_t j,
                  int64_t width, float *panel) {
-    float row[WIDTH];
+    const int64_t first = k0 * g->ldb + j;
 
-    for (int64_t p = 0; p < height; p++, panel += WIDTH) {
-        const float *from = widened(g->ab, b, (k0 + p) * g->ldb + j, width, row);
-        if (width == WIDTH)
-            memcpy(panel, from, sizeof row); /* of a known size: two vectors, no call */
-        else
-            memcpy(panel, from, (size_t)width * sizeof *panel);
+    if (g->ab == FV_F32) {
+        fv_panel_rows(height, width, (const float *)b + first, g->ldb, panel);
+        return;
     }
+    for (int64_t p = 0; p < height; p++)
+        fv_kernel()->from_bf16(width, (const fv_bf16 *)b + first + p * g->ldb, panel + p * WIDTH);
 }
 
 /* alpha op(B)[k0 .. k0+height, j .. j+width], rows WIDTH apart. */
@@ -95,41 +86,31 @@ static void run_columns(const fv_gemm *g, fv_product *p, int64_t k0, const float
     }
 }
 
-static void run_plain(const fv_gemm *g, const float *a, const float *b, const float *bias,
-                      float *c) {
-    fv_product p = {.m = g->m,
-                    .a_row = g->lda,
-                    .a_column = 1,
+/* strips: scratch for op(A) of trans_a, or NULL. */
+static void run(const fv_gemm *g, const float *a, const float *b, const float *bias, float *c,
+                float *strips) {
+    const int64_t block = strips ? ROWS : g->m;
+    fv_product p = {.a_row = strips ? 1 : g->lda,
+                    .a_column = strips ? FV_STRIP_ROWS : 1,
                     .ldb = WIDTH,
                     .ldc = g->ldc,
                     .add = g->accumulate};
 
     for (int64_t k0 = 0; k0 < g->k; k0 += HEIGHT, p.add = true) {
         p.k = least(HEIGHT, g->k - k0);
-        run_columns(g, &p, k0, a + k0, b, bias, c);
-    }
-}
-
-static void run_strips(const fv_gemm *g, const float *a, const float *b, const float *bias,
-                       float *c, float *strips) {
-    fv_product p = {
-        .a_row = 1, .a_column = FV_STRIP_ROWS, .ldb = WIDTH, .ldc = g->ldc, .add = g->accumulate};
-
-    for (int64_t k0 = 0; k0 < g->k; k0 += HEIGHT, p.add = true) {
-        p.k = least(HEIGHT, g->k - k0);
-        p.a_strip = FV_STRIP_ROWS * p.k;
-        for (int64_t i = 0; i < g->m; i += ROWS) {
-            p.m = least(ROWS, g->m - i);
-            fv_pack_strips(p.m, p.k, a + k0 * g->lda + i, g->lda, strips);
-            run_columns(g, &p, k0, strips, b, bias, c + i * g->ldc);
+        if (strips) p.a_strip = FV_STRIP_ROWS * p.k;
+        for (int64_t i = 0; i < g->m; i += block) {
+            p.m = least(block, g->m - i);
+            if (strips) fv_pack_strips(p.m, p.k, a + k0 * g->lda + i, g->lda, strips);
+            run_columns(g, &p, k0, strips ? strips : a + k0, b, bias, c + i * g->ldc);
         }
     }
 }
 
 fv_status fv_gemm_panels_run(const fv_gemm *g, int n_lanes, const float *a, const float *b,
                              const float *bias, float *c) {
+    fv_loan loan = {.lane = NULL};
     float *strips = NULL;
-    fv_loan loan;
 
     if (g->trans_a) {
         strips = fv_lanes_borrow(lanes, n_lanes, FV_BLOCK_FLOATS * sizeof(float), &loan);
@@ -137,11 +118,7 @@ fv_status fv_gemm_panels_run(const fv_gemm *g, int n_lanes, const float *a, cons
     }
     if (g->bias && g->accumulate)
         for (int64_t i = 0; i < g->m; i++) fv_kernel()->axpy(g->n, 1.0f, bias, c + i * g->ldc);
-    if (g->trans_a) {
-        run_strips(g, a, b, bias, c, strips);
-        fv_lanes_return(&loan);
-    } else {
-        run_plain(g, a, b, bias, c);
-    }
+    run(g, a, b, bias, c, strips);
+    fv_lanes_return(&loan);
     return FV_OK;
 }

@@ -4,6 +4,14 @@
 
 #define STEP 16 /* rows of a at a time, so that its cache lines are read once */
 
+void fv_panel_rows(int64_t n, int64_t width, const float *from, int64_t step, float *panel) {
+    for (int64_t i = 0; i < n; i++, from += step, panel += FV_PANEL_WIDTH)
+        if (width == FV_PANEL_WIDTH) /* a constant: no call */
+            memcpy(panel, from, FV_PANEL_WIDTH * sizeof *panel);
+        else
+            memcpy(panel, from, (size_t)width * sizeof *panel);
+}
+
 void fv_pack_strips(int64_t m, int64_t k, const float *a, int64_t lda, float *strips) {
     for (int64_t p0 = 0; p0 < k; p0 += STEP) {
         const int64_t end = p0 + STEP < k ? p0 + STEP : k;

@@ -10,6 +10,9 @@
 #define FV_BLOCK_ROWS   192 /* rows of a block of strips: 192 KiB stay in the second cache */
 #define FV_BLOCK_FLOATS ((int64_t)FV_BLOCK_ROWS * FV_PANEL_HEIGHT)
 
+/* n rows of `width` floats, step apart, to the rows of a panel; its columns from width on stay as they are. */
+void fv_panel_rows(int64_t n, int64_t width, const float *from, int64_t step, float *panel);
+
 /* The m columns of a [k, m], whose rows are lda apart, as rows of A.  strips has room for whole strips; what is
  * beyond m stays as it is. */
 void fv_pack_strips(int64_t m, int64_t k, const float *a, int64_t lda, float *strips);

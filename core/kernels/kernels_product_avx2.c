@@ -6,8 +6,8 @@
 
 #if defined(__AVX2__) && defined(__FMA__)
 
-#define ROWS \
-    FV_STRIP_ROWS /* x 2 vectors: 12 sums, 2 vectors of B and a factor fill 15 of 16 registers */
+/* x 2 vectors: 12 sums, 2 vectors of B and a factor fill 15 of 16 registers */
+#define ROWS FV_STRIP_ROWS
 
 static inline __attribute__((always_inline)) __m256 get(const float *p, const bool masked,
                                                         __m256i last) {
