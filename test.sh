@@ -24,7 +24,7 @@ jobs=$(nproc 2>/dev/null || echo 2)
 ./setup.sh
 echo "== build (release) =="
 configure release build
-kernel_tests="core-test_kernels core-test_kernels_map core-test_kernels_product"
+kernel_tests="core-test_kernels core-test_kernels_map core-test_kernels_pairs core-test_kernels_product"
 # shellcheck disable=SC2086
 cmake --build build --parallel "$jobs" --target fovea fovea-golden $kernel_tests
 echo "== build (ASan, UBSan) =="

@@ -1,7 +1,7 @@
 /* The oneDNN backend: plans found again by shape, made under a lock.
  *
  * Some work is ours, because oneDNN lacks it or is slow there: products of rows that stay apart and, with
- * AVX2, sums over rows (gemm_panels.h); weight gradients of dense convolutions with AVX2 (conv_panels.h), and
+ * AVX2, sums over rows (gemm_panels.h); products of bf16 with AVX-512 but no AMX (gemm_pairs.h); weight gradients of dense convolutions with AVX2 (conv_panels.h), and
  * of depthwise ones (depthwise.h) where oneDNN has no depthwise kernel: on NHWC maps version 2.6 has one for
  * 3x3 only, and treats 5x5 as a grouped convolution with one channel per group, at a twentieth of the speed.
  *
@@ -10,6 +10,7 @@
 #include "core/alloc.h"
 #include "core/backend/conv_panels.h"
 #include "core/backend/depthwise.h"
+#include "core/backend/gemm_pairs.h"
 #include "core/backend/gemm_panels.h"
 #include "core/backend/plan_table.h"
 #include "core/backend/primitive.h"
@@ -25,7 +26,7 @@
 struct fv_gemm_plan {
     fv_plan_node node;
     fv_gemm desc;
-    fv_primitive *primitive; /* NULL: wide, or ours: fv_gemm_panels_run */
+    fv_primitive *primitive; /* NULL: wide, or ours: fv_gemm_pairs_run, fv_gemm_panels_run */
     fv_gemm_plan *wide;      /* another of the table, or NULL */
     int n_lanes;             /* ours: threads with scratch */
     fv_widened run;
@@ -72,11 +73,17 @@ static bool is_ours(const fv_gemm *g, const fv_primitive *p) {
     return g->apart || (g->trans_a && g->n >= SUM_COLUMNS && strcmp(fv_kernel()->isa, "avx2") == 0);
 }
 
+/* Ours and bf16. */
+static bool in_pairs(const fv_gemm_plan *plan) {
+    return !plan->primitive && !plan->wide && plan->desc.ab == FV_BF16;
+}
+
 static fv_status gemm_obtain(const fv_gemm *key, fv_gemm_plan **out);
 
 static size_t gemm_packed_bytes(const fv_gemm_plan *plan) {
     if (plan->wide) return gemm_packed_bytes(plan->wide);
-    return plan->primitive || !plan->desc.packed ? 0 : fv_gemm_panels_bytes(&plan->desc);
+    if (plan->primitive || !plan->desc.packed) return 0;
+    return in_pairs(plan) ? fv_gemm_pairs_bytes(&plan->desc) : fv_gemm_panels_bytes(&plan->desc);
 }
 
 static fv_status gemm_widen(fv_gemm_plan *plan) {
@@ -88,20 +95,28 @@ static fv_status gemm_widen(fv_gemm_plan *plan) {
     return FV_OK;
 }
 
-static fv_status gemm_create(const fv_gemm *key, fv_gemm_plan **out) {
+/* The library's, unless it lacks it or ours is better. */
+static fv_status gemm_choose(fv_gemm_plan *plan) {
+    const fv_gemm *key = &plan->desc;
     const int limit = omp_get_max_threads();
+
+    if (fv_gemm_pairs_supports(key)) return FV_OK;
+    omp_set_num_threads(1);
+    const fv_status status = fv_primitive_gemm(key, &plan->primitive);
+    omp_set_num_threads(limit);
+    const bool missing = is_missing(key->ab, status, plan->primitive);
+    if (missing || (plan->primitive && is_ours(key, plan->primitive))) drop(&plan->primitive);
+    return missing ? gemm_widen(plan) : status;
+}
+
+static fv_status gemm_create(const fv_gemm *key, fv_gemm_plan **out) {
     fv_gemm_plan *plan = fv_calloc(1, sizeof *plan);
 
     *out = NULL;
     if (!plan) return FV_ERR_NOMEM;
     plan->desc = *key;
     plan->node.key = &plan->desc;
-    omp_set_num_threads(1);
-    fv_status status = fv_primitive_gemm(key, &plan->primitive);
-    omp_set_num_threads(limit);
-    const bool missing = is_missing(key->ab, status, plan->primitive);
-    if (missing || (plan->primitive && is_ours(key, plan->primitive))) drop(&plan->primitive);
-    if (missing) status = gemm_widen(plan);
+    const fv_status status = gemm_choose(plan);
     if (status != FV_OK) {
         fv_free(plan);
         return status;
@@ -117,6 +132,7 @@ static void gemm_destroy(fv_plan_node *node) {
 
 static fv_status gemm_equip(fv_gemm_plan *plan) {
     if (plan->primitive) return fv_primitive_equip(plan->primitive);
+    if (in_pairs(plan)) return fv_gemm_pairs_equip(&plan->desc, &plan->n_lanes);
     if (!plan->wide) return plan->desc.trans_a ? fv_gemm_panels_equip(&plan->n_lanes) : FV_OK;
     FV_TRY(gemm_equip(plan->wide));
     return fv_widened_equip(&plan->run);
@@ -155,17 +171,22 @@ static fv_status gemm_run(const fv_gemm_plan *plan, const void *a, const void *b
         FV_TRY(fv_widened_begin(&plan->run, a, b, c, &call));
         return fv_widened_end(&call, gemm_run(plan->wide, call.a, call.b, bias, call.out));
     }
-    return fv_gemm_panels_run(&plan->desc, plan->n_lanes, a, b, bias, c);
+    return in_pairs(plan) ? fv_gemm_pairs_run(&plan->desc, plan->n_lanes, a, b, bias, c)
+                          : fv_gemm_panels_run(&plan->desc, plan->n_lanes, a, b, bias, c);
 }
 
 static void gemm_pack(const fv_gemm_plan *plan, const void *b, int64_t first, int64_t count,
                       void *packed) {
-    fv_gemm_panels_pack(&plan->desc, b, first, count, packed);
+    if (in_pairs(plan))
+        fv_gemm_pairs_pack(&plan->desc, b, first, count, packed);
+    else
+        fv_gemm_panels_pack(&plan->desc, b, first, count, packed);
 }
 
 static const char *gemm_implementation(const fv_gemm_plan *plan) {
     if (plan->primitive) return fv_primitive_implementation(plan->primitive);
-    return plan->wide ? widened : "fovea:panels";
+    if (plan->wide) return widened;
+    return in_pairs(plan) ? "fovea:pairs" : "fovea:panels";
 }
 
 /* ---- convolutions ---- */
@@ -290,6 +311,7 @@ static void release(void) {
     fv_plan_table_clear(&convs, conv_destroy);
     fv_primitive_release();
     fv_widened_release();
+    fv_gemm_pairs_release();
     fv_gemm_panels_release();
     fv_conv_panels_release();
     pthread_mutex_unlock(&lock);

@@ -109,6 +109,7 @@ static void select_kernels(void) {
     fv_kernels_init_c(&table);
     if (fv_cpu_flags() & FV_CPU_AVX2) fv_kernels_init_avx2(&table);
     if (fv_cpu_flags() & FV_CPU_AVX512) fv_kernels_init_avx512(&table);
+    if (fv_cpu_flags() & FV_CPU_AVX512_BF16) fv_kernels_init_pairs_avx512(&table);
 }
 
 const fv_kernels *fv_kernel(void) {

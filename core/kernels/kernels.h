@@ -44,6 +44,9 @@ typedef struct fv_product {
     const float *start; /* [n], NULL: zeros; not read where add is set */
 } fv_product;
 
+/* Pairs of bf16: elements 2 p and 2 p + 1 of k side by side, as bf16 dot products read them; where k is odd the
+ * last pair ends with a zero. */
+
 typedef struct fv_kernels {
     const char *isa;
     /* y += a x */
@@ -120,6 +123,17 @@ typedef struct fv_kernels {
     /* A product whose panel of B stays in cache: each element summed over p in order, with one rounding or two
      * per step.  c aliases nothing; k = 0 gives what the sums start from. */
     void (*product)(const fv_product *p, const float *a, const float *b, float *c);
+    /* The same for bf16, in f32 sums: b holds pairs of k, (p,j) of B at b[p / 2 * ldb + 2 j + p % 2]; element (i,p)
+     * of A is a[i * a_row + p / 2 * a_column + p % 2], which at p = k - 1 is the last that is read.  No strips; c is
+     * f32 or bf16 by its type (add: f32). */
+    void (*product_bf16)(const fv_product *p, const fv_bf16 *a, const fv_bf16 *b, void *c,
+                         fv_dtype type);
+    /* Two rows as pairs: y[2 i] = x[i], y[2 i + 1] = next[i], or 0 where next is NULL; no aliasing */
+    void (*pair_rows)(int64_t n, const fv_bf16 *x, const fv_bf16 *next, fv_bf16 *y);
+    /* Transposed, as pairs: y[p / 2 * ldy + 2 i + p % 2] = x[i * ldx + p] for i < rows, p < columns; an odd last
+     * column is followed by zeros; no aliasing */
+    void (*pair_columns)(int64_t rows, int64_t columns, const fv_bf16 *x, int64_t ldx, fv_bf16 *y,
+                         int64_t ldy);
     /* y[j * ldy + i] = x[i * ldx + j] for i < rows, j < columns; no aliasing */
     void (*transpose)(int64_t rows, int64_t columns, const float *x, int64_t ldx, float *y,
                       int64_t ldy);
@@ -145,5 +159,8 @@ void fv_kernels_init_map_avx512(fv_kernels *table);
 void fv_kernels_init_product_c(fv_kernels *table);
 void fv_kernels_init_product_avx2(fv_kernels *table);
 void fv_kernels_init_product_avx512(fv_kernels *table);
+/* Products of bf16; the last needs bf16 dot products, the first serves where they are missing. */
+void fv_kernels_init_pairs_c(fv_kernels *table);
+void fv_kernels_init_pairs_avx512(fv_kernels *table);
 
 #endif

@@ -368,6 +368,7 @@ void fv_kernels_init_avx2(fv_kernels *table) {
                           .adamw = adamw};
     fv_kernels_init_map_avx2(table);
     fv_kernels_init_product_avx2(table);
+    fv_kernels_init_pairs_c(table);
 }
 
 #else

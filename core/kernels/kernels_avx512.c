@@ -442,6 +442,7 @@ void fv_kernels_init_avx512(fv_kernels *table) {
                           .adamw = adamw};
     fv_kernels_init_map_avx512(table);
     fv_kernels_init_product_avx512(table);
+    fv_kernels_init_pairs_c(table);
 }
 
 #else

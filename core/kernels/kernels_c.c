@@ -233,4 +233,5 @@ void fv_kernels_init_c(fv_kernels *table) {
                           .adamw = adamw};
     fv_kernels_init_map_c(table);
     fv_kernels_init_product_c(table);
+    fv_kernels_init_pairs_c(table);
 }

@@ -83,44 +83,6 @@ static void product(const fv_product *p, const float *a, const float *b, float *
     }
 }
 
-/* The upper or the lower 64 bits of each pair of rows, as floats. */
-static inline __m512 low(__m512 a, __m512 b) {
-    return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
-}
-static inline __m512 high(__m512 a, __m512 b) {
-    return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
-}
-
-/* 16 x 16: quarters of 4 x 4 first (u[4 i + j] holds rows 4 i .. 4 i + 3 of columns j, j + 4, j + 8 and
- * j + 12), then the quarters. */
-static inline __attribute__((always_inline)) void transpose_block(const __m512 x[16],
-                                                                  __m512 y[16]) {
-    __m512 u[16];
-
-#pragma GCC unroll 4
-    for (int i = 0; i < 16; i += 4) {
-        const __m512 a = _mm512_unpacklo_ps(x[i], x[i + 1]);
-        const __m512 b = _mm512_unpackhi_ps(x[i], x[i + 1]);
-        const __m512 c = _mm512_unpacklo_ps(x[i + 2], x[i + 3]);
-        const __m512 d = _mm512_unpackhi_ps(x[i + 2], x[i + 3]);
-        u[i] = low(a, c);
-        u[i + 1] = high(a, c);
-        u[i + 2] = low(b, d);
-        u[i + 3] = high(b, d);
-    }
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; j++) {
-        const __m512 a = _mm512_shuffle_f32x4(u[j], u[4 + j], 0x88);
-        const __m512 b = _mm512_shuffle_f32x4(u[8 + j], u[12 + j], 0x88);
-        const __m512 c = _mm512_shuffle_f32x4(u[j], u[4 + j], 0xdd);
-        const __m512 d = _mm512_shuffle_f32x4(u[8 + j], u[12 + j], 0xdd);
-        y[j] = _mm512_shuffle_f32x4(a, b, 0x88);
-        y[4 + j] = _mm512_shuffle_f32x4(c, d, 0x88);
-        y[8 + j] = _mm512_shuffle_f32x4(a, b, 0xdd);
-        y[12 + j] = _mm512_shuffle_f32x4(c, d, 0xdd);
-    }
-}
-
 static void transpose(int64_t rows, int64_t columns, const float *x, int64_t ldx, float *y,
                       int64_t ldy) {
     __m512 in[16], out[16];

@@ -235,8 +235,10 @@ Test(cli_train, bench_infer_and_data) {
     static const char repeats[] = "model: mini_vit\naug_repeats: 3\naa: rand-m9\n";
 
     cr_assert_eq(
-        cli_run("bench infer --model mini_davit --batch-size 3 --warmup 0 --steps 2 --json"), 0,
-        "%s", cli_err);
+        cli_run(
+            "bench infer --model mini_davit --batch-size 3 --precision f32 --warmup 0 --steps 2 "
+            "--json"),
+        0, "%s", cli_err);
     const fv_value *v = cli_json();
     const double rate = fv_value_find(v, "images_per_second")->real;
     cr_assert_float_eq(rate * fv_value_find(v, "step_seconds")->real, 3.0, 1e-9);

@@ -24,6 +24,7 @@ static inline void kernel_check_start(void) {
     n_tables = 1;
     if (fv_cpu_flags() & FV_CPU_AVX2) fv_kernels_init_avx2(&tables[n_tables++]);
     if (fv_cpu_flags() & FV_CPU_AVX512) fv_kernels_init_avx512(&tables[n_tables++]);
+    if (fv_cpu_flags() & FV_CPU_AVX512_BF16) fv_kernels_init_pairs_avx512(&tables[n_tables - 1]);
 }
 
 /* All tails of one to four vectors, and some rows of models. */

@@ -23,25 +23,39 @@ struct fv_gemm_peak {
     fv_dtype dtype;
     void *a, *b; /* [SIDE, SIDE] */
     float *c;
+    char *
+        packed; /* b as the plan that runs packs it, a column tile behind the other; NULL: none does */
     const fv_gemm_plan *plan[TILINGS];
     int tiling; /* that runs */
     atomic_int failed;
     double gflops;
 };
 
+static size_t packed_bytes(const fv_gemm_peak *p, int tiling) {
+    return fv_backend()->gemm_packed_bytes(p->plan[tiling]);
+}
+
+static int64_t across(const fv_gemm_peak *p) { return SIDE / tilings[p->tiling].columns; }
+
 static fv_status find_plans(fv_gemm_peak *p) {
+    size_t most = 0;
+
     for (int i = 0; i < TILINGS; i++) {
         fv_gemm desc;
         memset(&desc, 0, sizeof desc); /* descriptors are compared by their bytes */
         desc.m = tilings[i].rows;
         desc.n = tilings[i].columns;
         desc.k = desc.lda = desc.ldb = desc.ldc = SIDE;
-        desc.trans_b = 1;
+        desc.trans_b = desc.packed = 1;
         desc.ab = p->dtype;
         desc.c = FV_F32;
         FV_TRY(fv_backend()->gemm_find(&desc, &p->plan[i]));
+        const size_t bytes = packed_bytes(p, i) * (size_t)(SIDE / desc.n);
+        if (bytes > most) most = bytes;
     }
-    return FV_OK;
+    if (most == 0) return FV_OK;
+    p->packed = fv_alloc(most, 1);
+    return p->packed ? FV_OK : FV_ERR_NOMEM;
 }
 
 static fv_status fill(fv_gemm_peak *p) {
@@ -83,27 +97,39 @@ void fv_gemm_peak_destroy(fv_gemm_peak *p) {
     fv_free(p->a);
     fv_free(p->b);
     fv_free(p->c);
+    fv_free(p->packed);
     fv_free(p);
+}
+
+/* Where a column tile's rows of b start. */
+static const void *tile_b(const fv_gemm_peak *p, int64_t tile) {
+    const int64_t row = tile * tilings[p->tiling].columns;
+    return (const char *)p->b + (size_t)(row * SIDE) * fv_dtype_bytes(p->dtype);
+}
+
+static void pack_tile(int64_t tile, void *arg) {
+    const fv_gemm_peak *p = arg;
+    fv_backend()->gemm_pack(p->plan[p->tiling], tile_b(p, tile), 0, tilings[p->tiling].columns,
+                            p->packed + (size_t)tile * packed_bytes(p, p->tiling));
 }
 
 static void run_tile(int64_t task, void *arg) {
     fv_gemm_peak *p = arg;
-    const int64_t rows = tilings[p->tiling].rows, columns = tilings[p->tiling].columns;
-    const int64_t across = SIDE / columns;
-    const int64_t row = task / across * rows, column = task % across * columns;
-    const size_t size = fv_dtype_bytes(p->dtype);
+    const int64_t tile = task % across(p), row = task / across(p) * tilings[p->tiling].rows;
+    const size_t bytes = packed_bytes(p, p->tiling);
+    const void *b = bytes ? p->packed + (size_t)tile * bytes : tile_b(p, tile);
 
-    if (fv_backend()->gemm_run(p->plan[p->tiling], (char *)p->a + (size_t)(row * SIDE) * size,
-                               (char *)p->b + (size_t)(column * SIDE) * size, NULL,
-                               p->c + row * SIDE + column) != FV_OK)
+    if (fv_backend()->gemm_run(
+            p->plan[p->tiling], (char *)p->a + (size_t)(row * SIDE) * fv_dtype_bytes(p->dtype), b,
+            NULL, p->c + row * SIDE + tile * tilings[p->tiling].columns) != FV_OK)
         atomic_store(&p->failed, 1);
 }
 
 fv_status fv_gemm_peak_measure(fv_gemm_peak *p) {
     for (p->tiling = 0; p->tiling < TILINGS; p->tiling++) {
-        const int64_t tasks = SIDE / tilings[p->tiling].rows * (SIDE / tilings[p->tiling].columns);
         const double start = fv_clock_seconds();
-        fv_parallel(tasks, run_tile, p);
+        if (packed_bytes(p, p->tiling)) fv_parallel(across(p), pack_tile, p);
+        fv_parallel(SIDE / tilings[p->tiling].rows * across(p), run_tile, p);
         const double gflops = 2e-9 * SIDE * SIDE * SIDE / (fv_clock_seconds() - start);
         if (gflops > p->gflops) p->gflops = gflops;
     }
