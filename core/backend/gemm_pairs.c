@@ -6,7 +6,7 @@
 #define WIDTH   64  /* columns of a panel: what the kernel's tiles take at once */
 #define COLUMNS 384 /* packed together, so that rows of B are read in long runs */
 #define HEIGHT  128 /* of k at a time in sums over rows, whose panels are packed for it */
-#define ROWS    192 /* of a paired block of A */
+#define ROWS    256 /* of a paired block of A */
 #define PIECE   12  /* rows of C between two looks ahead */
 
 /* Between the pairs of a block: an odd number of cache lines, no two rows in one set. */

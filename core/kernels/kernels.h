@@ -101,8 +101,9 @@ typedef struct fv_kernels {
     /* dx = dy where y > 0 or is NaN, else 0; y may be the relu or its input */
     void (*relu_backward)(int64_t n, const float *y, const float *dy, float *dx);
     /* Batch norm over rows of n channels, x [rows,n] without gaps; per channel c, rows in order: */
-    /* sum_c += sum_r x_rc */
-    void (*column_sums)(int64_t rows, int64_t n, const float *x, float *sum);
+    /* sum_c += sum_r x_rc, here of rows ld apart */
+    void (*column_sums)(int64_t rows, int64_t n, int64_t ld, const float *x, float *sum);
+    void (*column_sums_bf16)(int64_t rows, int64_t n, int64_t ld, const fv_bf16 *x, float *sum);
     /* sum_c += sum_r (x_rc - mean_c)^2 */
     void (*square_sums)(int64_t rows, int64_t n, const float *x, const float *mean, float *sum);
     /* product_c += sum_r y_rc (x_rc - mean_c), sum_c += sum_r y_rc */

@@ -84,15 +84,7 @@ static void to_bf16(int64_t n, const float *x, fv_bf16 *y) {
 }
 
 static void from_bf16(int64_t n, const fv_bf16 *x, float *y) {
-    fv_bf16 some[LANES] = {0};
-
-    for (int64_t i = 0; i < n; i += LANES) {
-        const fv_bf16 *from = x + i;
-        if (!whole(n, i)) from = memcpy(some, from, (size_t)(n - i) * sizeof *x);
-        const __m256i wide =
-            _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)from));
-        store(n, i, y, _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16)));
-    }
+    for (int64_t i = 0; i < n; i += LANES) store(n, i, y, widen(n, i, x));
 }
 
 /* e^x as in kernels_avx512.c; 2^n is multiplied in two halves, so that the first product is exact and

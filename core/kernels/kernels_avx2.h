@@ -5,9 +5,12 @@
 
 #if defined(__AVX2__) && defined(__FMA__)
 
+#include "core/tensor.h"
+
 #include <immintrin.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #define LANES 8
 
@@ -24,6 +27,16 @@ static inline bool whole(int64_t n, int64_t i) { return n - i >= LANES; }
 /* The vector at element i of n; lanes beyond n are 0. */
 static inline __m256 load(int64_t n, int64_t i, const float *x) {
     return whole(n, i) ? _mm256_loadu_ps(x + i) : _mm256_maskload_ps(x + i, lanes(n, i));
+}
+
+/* The same of bf16. */
+static inline __m256 widen(int64_t n, int64_t i, const fv_bf16 *x) {
+    fv_bf16 some[LANES] = {0};
+    const void *from = x + i;
+
+    if (!whole(n, i)) from = memcpy(some, from, (size_t)(n - i) * sizeof *x);
+    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(from));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
 
 static inline void store(int64_t n, int64_t i, float *y, __m256 v) {

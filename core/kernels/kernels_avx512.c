@@ -84,8 +84,7 @@ static void to_bf16(int64_t n, const float *x, fv_bf16 *y) {
 static void from_bf16(int64_t n, const fv_bf16 *x, float *y) {
     for (int64_t i = 0; i < n; i += LANES) {
         const __mmask16 k = lanes(n, i);
-        const __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(k, x + i));
-        _mm512_mask_storeu_ps(y + i, k, _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)));
+        _mm512_mask_storeu_ps(y + i, k, widen(k, x + i));
     }
 }
 

@@ -4,6 +4,8 @@
 
 #if defined(__AVX512F__)
 
+#include "core/tensor.h"
+
 #include <immintrin.h>
 #include <stdint.h>
 
@@ -16,6 +18,12 @@ static inline __mmask16 lanes(int64_t n, int64_t i) {
 }
 
 static inline __m512 load(__mmask16 k, const float *p) { return _mm512_maskz_loadu_ps(k, p); }
+
+/* The same of bf16. */
+static inline __m512 widen(__mmask16 k, const fv_bf16 *p) {
+    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(k, p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
 
 /* The upper or the lower 64 bits of each pair of rows, as floats. */
 static inline __m512 low(__m512 a, __m512 b) {

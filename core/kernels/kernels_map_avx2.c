@@ -24,10 +24,16 @@ static void relu_backward(int64_t n, const float *y, const float *dy, float *dx)
 
 /* Below, rows go by in order; the sums and coefficients of their channels stay in the first cache. */
 
-static void column_sums(int64_t rows, int64_t n, const float *x, float *sum) {
-    for (int64_t r = 0; r < rows; r++, x += n)
+static void column_sums(int64_t rows, int64_t n, int64_t ld, const float *x, float *sum) {
+    for (int64_t r = 0; r < rows; r++, x += ld)
         for (int64_t i = 0; i < n; i += LANES)
             store(n, i, sum, _mm256_add_ps(load(n, i, sum), load(n, i, x)));
+}
+
+static void column_sums_bf16(int64_t rows, int64_t n, int64_t ld, const fv_bf16 *x, float *sum) {
+    for (int64_t r = 0; r < rows; r++, x += ld)
+        for (int64_t i = 0; i < n; i += LANES)
+            store(n, i, sum, _mm256_add_ps(load(n, i, sum), widen(n, i, x)));
 }
 
 static void square_sums(int64_t rows, int64_t n, const float *x, const float *mean, float *sum) {
@@ -162,6 +168,7 @@ void fv_kernels_init_map_avx2(fv_kernels *table) {
     table->relu = relu;
     table->relu_backward = relu_backward;
     table->column_sums = column_sums;
+    table->column_sums_bf16 = column_sums_bf16;
     table->square_sums = square_sums;
     table->product_sums = product_sums;
     table->normalize = normalize;

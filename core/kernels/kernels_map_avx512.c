@@ -30,13 +30,36 @@ static void relu_backward(int64_t n, const float *y, const float *dy, float *dx)
 
 /* Below, coefficients of 16 channels stay in registers while the rows go by. */
 
-static void column_sums(int64_t rows, int64_t n, const float *x, float *sum) {
-    for (int64_t i = 0; i < n; i += LANES) {
-        const __mmask16 k = lanes(n, i);
-        __m512 s = load(k, sum + i);
-        for (int64_t r = 0; r < rows; r++) s = _mm512_add_ps(s, load(k, x + r * n + i));
-        _mm512_mask_storeu_ps(sum + i, k, s);
+#define SUMS 4 /* vectors of columns at a time: whole cache lines of a row, also of bf16 */
+
+/* x: bf16 or floats, from the first column on; `narrow` is a constant where this is inlined. */
+static inline __attribute__((always_inline)) void
+sum_columns(int64_t rows, int64_t n, int64_t ld, const void *x, bool narrow, float *sum) {
+    for (int64_t i = 0; i < n; i += SUMS * LANES) {
+        __m512 s[SUMS];
+#pragma GCC unroll 4
+        for (int v = 0; v < SUMS; v++) s[v] = load(lanes(n, i + v * LANES), sum + i + v * LANES);
+        for (int64_t r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+            for (int v = 0; v < SUMS; v++) {
+                const __mmask16 k = lanes(n, i + v * LANES);
+                const int64_t at = r * ld + i + v * LANES;
+                s[v] = _mm512_add_ps(s[v], narrow ? widen(k, (const fv_bf16 *)x + at)
+                                                  : load(k, (const float *)x + at));
+            }
+        }
+#pragma GCC unroll 4
+        for (int v = 0; v < SUMS; v++)
+            _mm512_mask_storeu_ps(sum + i + v * LANES, lanes(n, i + v * LANES), s[v]);
     }
+}
+
+static void column_sums(int64_t rows, int64_t n, int64_t ld, const float *x, float *sum) {
+    sum_columns(rows, n, ld, x, false, sum);
+}
+
+static void column_sums_bf16(int64_t rows, int64_t n, int64_t ld, const fv_bf16 *x, float *sum) {
+    sum_columns(rows, n, ld, x, true, sum);
 }
 
 static void square_sums(int64_t rows, int64_t n, const float *x, const float *mean, float *sum) {
@@ -137,6 +160,7 @@ void fv_kernels_init_map_avx512(fv_kernels *table) {
     table->relu = relu;
     table->relu_backward = relu_backward;
     table->column_sums = column_sums;
+    table->column_sums_bf16 = column_sums_bf16;
     table->square_sums = square_sums;
     table->product_sums = product_sums;
     table->normalize = normalize;

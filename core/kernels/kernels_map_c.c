@@ -9,9 +9,14 @@ static void relu_backward(int64_t n, const float *y, const float *dy, float *dx)
     for (int64_t i = 0; i < n; i++) dx[i] = y[i] <= 0.0f ? 0.0f : dy[i];
 }
 
-static void column_sums(int64_t rows, int64_t n, const float *x, float *sum) {
-    for (int64_t r = 0; r < rows; r++, x += n)
+static void column_sums(int64_t rows, int64_t n, int64_t ld, const float *x, float *sum) {
+    for (int64_t r = 0; r < rows; r++, x += ld)
         for (int64_t i = 0; i < n; i++) sum[i] += x[i];
+}
+
+static void column_sums_bf16(int64_t rows, int64_t n, int64_t ld, const fv_bf16 *x, float *sum) {
+    for (int64_t r = 0; r < rows; r++, x += ld)
+        for (int64_t i = 0; i < n; i++) sum[i] += fv_bf16_to_f32(x[i]);
 }
 
 static void square_sums(int64_t rows, int64_t n, const float *x, const float *mean, float *sum) {
@@ -45,6 +50,7 @@ void fv_kernels_init_map_c(fv_kernels *table) {
     table->relu = relu;
     table->relu_backward = relu_backward;
     table->column_sums = column_sums;
+    table->column_sums_bf16 = column_sums_bf16;
     table->square_sums = square_sums;
     table->product_sums = product_sums;
     table->normalize = normalize;

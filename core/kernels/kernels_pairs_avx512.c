@@ -28,9 +28,10 @@ static inline void store(fv_dtype type, void *c, int64_t at, __mmask16 k, __m512
 }
 
 /* sum += one pair of every row times one row of pairs; odd: the last element of a row, alone */
-static inline __attribute__((always_inline)) void
-step(__m512 sum[ROWS][VECTORS], const fv_bf16 *a, int64_t a_row, const fv_bf16 *b, const int rows,
-     const int vectors, __mmask16 last, const bool odd) {
+static inline __attribute__((always_inline)) void step(__m512 sum[ROWS][VECTORS], const fv_bf16 *a,
+                                                       int64_t a_row, const fv_bf16 *b,
+                                                       const int rows, const int vectors,
+                                                       __mmask16 last, const bool odd) {
     __m512i row[VECTORS];
 
 #pragma GCC unroll 4

@@ -27,7 +27,7 @@ static int64_t tile_numel(const fv_conv_sums *s) { return s->block * s->fan_in; 
 static int64_t sum_scratch(const fv_conv_sums *s) {
     const int64_t copy = s->n_blocks > 1 ? s->images * pixels(s) * s->block : 0;
     const int64_t weights = s->slots.weight ? tile_numel(s) + copy : 0;
-    const int64_t bias = s->slots.bias ? 3 * s->block : 0;
+    const int64_t bias = s->slots.bias ? 2 * s->block : 0;
     return weights > bias ? weights : bias;
 }
 
@@ -139,14 +139,14 @@ static void sum_run(const fv_conv_sums *s, int64_t chunk, int64_t run, fv_span o
         atomic_store(s->failed, 1);
 }
 
-/* scratch: 2 o.count floats */
+/* block: scratch for o.count floats */
 static void sum_run_bias(const fv_conv_sums *s, int64_t chunk, int64_t run, fv_span o, float *out,
-                         float *scratch) {
+                         float *block) {
     const int64_t n = pixels(s);
     const fv_span images = run_images(s, chunk, run);
     const fv_row_sum rows = {.rows = s->dz, .dtype = s->desc.in, .ld = s->desc.O};
     fv_param_chunk_sum(&rows, images.first * n, (images.first + images.count) * n, o.first, o.count,
-                       out, scratch);
+                       out, block);
 }
 
 static void sum_weights(const fv_conv_sums *s, int64_t chunk, fv_span o, float *out,
@@ -160,7 +160,7 @@ static void sum_weights(const fv_conv_sums *s, int64_t chunk, fv_span o, float *
 }
 
 static void sum_bias(const fv_conv_sums *s, int64_t chunk, fv_span o, float *out, float *scratch) {
-    float *next = scratch + 2 * o.count;
+    float *next = scratch + o.count;
 
     for (int64_t run = 0; run < runs_of(s, chunk); run++) {
         sum_run_bias(s, chunk, run, o, run ? next : out, scratch);

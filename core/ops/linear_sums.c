@@ -59,7 +59,7 @@ static int64_t stack_floats(const fv_tree *tree, int64_t n) {
 }
 
 static int64_t scratch_floats(const fv_linear_sums *s) {
-    const int64_t tile = s->tile_o * s->tile_i, sums = 3 * s->tile_o;
+    const int64_t tile = s->tile_o * s->tile_i, sums = 2 * s->tile_o;
     const int64_t weight = s->slots.weight ? stack_floats(s->slots.weight, tile) + tile : 0;
     const int64_t bias = stack_floats(s->slots.bias, s->tile_o) + sums;
 
@@ -120,11 +120,11 @@ static void sum_run(const fv_linear_sums *s, fv_span rows, fv_span o, fv_span i,
         atomic_store(s->failed, 1);
 }
 
-/* scratch: 2 o.count floats */
+/* block: scratch for o.count floats */
 static void sum_run_bias(const fv_linear_sums *s, fv_span rows, fv_span o, float *out,
-                         float *scratch) {
+                         float *block) {
     const fv_row_sum sum = {.rows = s->dz, .dtype = s->dtype, .ld = s->O};
-    fv_param_chunk_sum(&sum, rows.first, rows.first + rows.count, o.first, o.count, out, scratch);
+    fv_param_chunk_sum(&sum, rows.first, rows.first + rows.count, o.first, o.count, out, block);
 }
 
 /* ---- tasks ---- */
@@ -147,14 +147,14 @@ static void weight_tile(const fv_linear_sums *s, fv_span o, fv_span i, float *sc
 }
 
 static void bias_tile(const fv_linear_sums *s, fv_span o, float *scratch) {
-    float *sums = scratch + fv_tree_scratch(s->slots.bias, o.count), *next = sums + 2 * o.count;
+    float *block = scratch + fv_tree_scratch(s->slots.bias, o.count), *next = block + o.count;
     fv_tree_tile tile;
 
     fv_tree_begin(&tile, s->slots.bias, o.first, 1, o.count, o.count, scratch);
     for (int64_t c = 0; c < s->grid.n_chunks; c++) {
         float *out = fv_tree_next(&tile);
         for (int64_t run = 0; run < runs_of(s, c); run++) {
-            sum_run_bias(s, run_rows(s, c, run), o, run ? next : out, sums);
+            sum_run_bias(s, run_rows(s, c, run), o, run ? next : out, block);
             if (run) fv_kernel()->axpy(o.count, 1.0f, next, out);
         }
         fv_tree_push(&tile);

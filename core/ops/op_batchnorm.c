@@ -81,7 +81,7 @@ static void block_stats(int64_t task, void *arg) {
     memset(mean, 0, (size_t)(2 * n) * sizeof *mean);
     for (int64_t r = rows.first; r < end; r += step) {
         const int64_t m = least(step, end - r);
-        fv_kernel()->column_sums(m, n, fv_row_read(x->data, x->dtype, r * n, m * n, buffer), mean);
+        fv_column_sums(x->data, x->dtype, r * n, m, n, n, mean);
     }
     fv_kernel()->scale(n, 1.0f / (float)rows.count, mean, mean);
     for (int64_t r = rows.first; r < end; r += step) {

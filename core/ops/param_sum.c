@@ -28,16 +28,12 @@ typedef struct sum_job {
 } sum_job;
 
 void fv_param_chunk_sum(const fv_row_sum *s, int64_t first, int64_t last, int64_t column, int64_t n,
-                        float *out, float *scratch) {
-    float *block = scratch, *row = scratch + n;
-
+                        float *out, float *block) {
     memset(out, 0, (size_t)n * sizeof *out);
     for (int64_t r0 = first; r0 < last; r0 += FV_SUM_ROWS) {
         const int64_t r1 = r0 + FV_SUM_ROWS < last ? r0 + FV_SUM_ROWS : last;
         memset(block, 0, (size_t)n * sizeof *block);
-        for (int64_t r = r0; r < r1; r++)
-            fv_kernel()->axpy(n, 1.0f, fv_row_read(s->rows, s->dtype, r * s->ld + column, n, row),
-                              block);
+        fv_column_sums(s->rows, s->dtype, r0 * s->ld + column, r1 - r0, n, s->ld, block);
         fv_kernel()->axpy(n, 1.0f, block, out);
     }
 }
@@ -62,7 +58,7 @@ static void sum_columns(int64_t task, void *arg) {
 
 fv_status fv_param_sum(const fv_tree *tree, const fv_row_sum *sum) {
     const int64_t tile = fv_column_tile(sum->n, COLUMNS);
-    sum_job j = {tree, sum, tile, fv_tree_scratch(tree, tile) + 2 * tile};
+    sum_job j = {tree, sum, tile, fv_tree_scratch(tree, tile) + tile};
 
     if (sum->n_rows == 0 || sum->n == 0) return FV_OK;
     FV_TRY(fv_scratch_reserve((size_t)j.scratch * sizeof(float)));

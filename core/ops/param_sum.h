@@ -29,8 +29,8 @@ fv_span fv_row_block(const fv_row_blocks *blocks, int64_t i); /* rows */
 fv_status fv_param_sum(const fv_tree *tree, const fv_row_sum *sum);
 
 /* One chunk's part: out = sum of rows first .. last-1 over columns column .. column + n - 1, in the same
- * blocks.  scratch holds 2n floats. */
+ * blocks.  block: scratch for n floats. */
 void fv_param_chunk_sum(const fv_row_sum *sum, int64_t first, int64_t last, int64_t column,
-                        int64_t n, float *out, float *scratch);
+                        int64_t n, float *out, float *block);
 
 #endif
