@@ -10,11 +10,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define MAX_WORKERS   256
 #define MAX_AUTO      8 /* workers, unless told otherwise */
 #define DEFAULT_DEPTH 3
 #define MAX_DEPTH     1024
+#define NICENESS      5 /* of workers, above that of the process */
 
 /* Batch k of the epoch lives in slot k % depth.  Workers claim single samples, batch by batch, so
  * that everybody works on the batch that is needed next. */
@@ -134,12 +136,19 @@ static void work_on(worker *w, slot *s, int64_t item) {
     finish(loader, s, item, &result);
 }
 
+/* A loader thread that takes a core from a compute thread makes its whole team wait at the end of the region.
+ * The niceness of Linux is a thread's own. */
+static void let_others_first(void) {
+    setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + NICENESS);
+}
+
 static void *run_worker(void *arg) {
     worker *w = arg;
     fv_loader *loader = w->loader;
     slot *s = NULL;
     int64_t item = 0;
 
+    let_others_first();
     pthread_mutex_lock(&loader->lock);
     while (!loader->stopping) {
         if (claim(loader, &s, &item))

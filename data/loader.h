@@ -3,7 +3,8 @@
  *
  * What a batch holds depends on its position in the epoch order alone, never on the number of
  * workers or on where loading started, so an epoch can be resumed from any position.  Workers never
- * touch OpenMP or the backend.  After warm-up only decoders allocate, inside their libraries. */
+ * touch OpenMP or the backend, and let compute threads go first.  After warm-up only decoders allocate,
+ * inside their libraries. */
 #ifndef FV_DATA_LOADER_H
 #define FV_DATA_LOADER_H
 
