@@ -31,7 +31,7 @@ typedef struct fv_bench_steps {
 } fv_bench_steps;
 /* Puts into the map out what was measured (model, batch_size: images, img_size, params, activations and gmacs of an
  * image) and, for the median step: images_per_second, gemm_peak_gflops, model_gflops_per_image, mfu
- * (the model's rate over the peak, 0..1), peak_rss_mb (of the process so far), step_seconds, threads,
+ * (the model's rate over the peak, 0..1), peak_rss_mb (of the process, without that product), step_seconds, threads,
  * precision. */
 fv_status fv_bench_rate(const fv_bench_steps *steps, fv_arena *arena, fv_value *out);
 

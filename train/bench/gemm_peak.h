@@ -10,11 +10,11 @@
 
 typedef struct fv_gemm_peak fv_gemm_peak;
 
-/* The caller frees *out with fv_gemm_peak_destroy. */
+/* Takes the product's memory with the first measurement only.  The caller frees *out with fv_gemm_peak_destroy. */
 fv_status fv_gemm_peak_create(bool bf16, fv_gemm_peak **out);
 void fv_gemm_peak_destroy(fv_gemm_peak *peak); /* NULL is fine */
 
-/* Runs the product once in each of its tilings. */
+/* Runs the product once in each of its tilings.  After a failure the peak is to be destroyed. */
 fv_status fv_gemm_peak_measure(fv_gemm_peak *peak);
 
 /* The best rate so far, in 1e9 floating-point operations per second. */
