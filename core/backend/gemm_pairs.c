@@ -1,6 +1,7 @@
 #include "core/backend/gemm_pairs.h"
 
 #include "core/backend/lanes.h"
+#include "core/backend/plan_table.h"
 #include "core/kernels/kernels.h"
 
 #define WIDTH   64  /* columns of a panel: what the kernel's tiles take at once */
@@ -30,14 +31,19 @@ static int64_t columns_of(const fv_gemm *g) { return is_sum(g) ? COLUMNS : WIDTH
 
 /* ---- op(B) in panels ---- */
 
+/* Elements of n columns of k rows in panels. */
+static int64_t panels_size(int64_t n, int64_t k) {
+    return (n + WIDTH - 1) / WIDTH * WIDTH * 2 * pairs_of(k);
+}
+
 size_t fv_gemm_pairs_bytes(const fv_gemm *g) {
-    return (size_t)((g->n + WIDTH - 1) / WIDTH * WIDTH * 2 * pairs_of(g->k)) * sizeof(fv_bf16);
+    return (size_t)panels_size(g->n, g->k) * sizeof(fv_bf16);
 }
 
 /* Rows k0 .. k0 + height - 1 of columns first .. first + count - 1; k0 is even. */
 static void pack(const fv_gemm *g, const fv_bf16 *b, int64_t k0, int64_t height, int64_t first,
                  int64_t count, fv_bf16 *panels) {
-    const int64_t size = 2 * WIDTH * pairs_of(height);
+    const int64_t size = panels_size(WIDTH, height);
 
     if (g->trans_b) {
         b += first * g->ldb + k0;
@@ -65,8 +71,7 @@ void fv_gemm_pairs_pack(const fv_gemm *g, const fv_bf16 *b, int64_t first, int64
 static fv_lane lanes[FV_MAX_THREADS];
 
 static int64_t panel_elements(const fv_gemm *g) {
-    const int64_t n = least(columns_of(g), g->n);
-    return g->packed ? 0 : (n + WIDTH - 1) / WIDTH * WIDTH * 2 * pairs_of(height_of(g));
+    return g->packed ? 0 : panels_size(least(columns_of(g), g->n), height_of(g));
 }
 
 static size_t scratch_bytes(const fv_gemm *g) {
@@ -89,6 +94,7 @@ static void pair_block(const fv_gemm *g, const fv_bf16 *a, int64_t m, int64_t k,
         fv_kernel()->pair_rows(m, a, p + 1 < k ? a + g->lda : NULL, block);
 }
 
+/* A product under way. */
 typedef struct run {
     const fv_gemm *g;
     fv_product p; /* p.k: of the block */
@@ -155,7 +161,7 @@ static void run_columns(run *r, int64_t k0, int64_t first, int64_t count) {
     const fv_gemm *g = r->g;
     const int64_t rows = g->trans_a ? ROWS : g->m;
     const fv_bf16 *panels = g->packed ? r->b + first * 2 * pairs_of(g->k) + k0 * WIDTH : r->panels;
-    const int64_t size = 2 * WIDTH * pairs_of(g->packed ? g->k : r->p.k);
+    const int64_t size = panels_size(WIDTH, g->packed ? g->k : r->p.k);
 
     if (!g->packed) pack(g, r->b, k0, r->p.k, first, count, r->panels);
     for (int64_t i = 0; i < g->m; i += rows) {
@@ -198,9 +204,7 @@ fv_status fv_gemm_pairs_run(const fv_gemm *g, int n_lanes, const fv_bf16 *a, con
         if (!r.panels) return FV_ERR_NOMEM;
         r.block = r.panels + panel_elements(g);
     }
-    if (r.bias && g->accumulate)
-        for (int64_t i = 0; i < g->m; i++)
-            fv_kernel()->axpy(g->n, 1.0f, bias, (float *)c + i * g->ldc);
+    fv_gemm_add_bias(g, bias, c);
     run_all(&r);
     if (bytes) fv_lanes_return(&loan);
     return FV_OK;

@@ -2,6 +2,7 @@
 
 #include "core/backend/lanes.h"
 #include "core/backend/panels.h"
+#include "core/backend/plan_table.h"
 
 #include <string.h>
 
@@ -116,8 +117,7 @@ fv_status fv_gemm_panels_run(const fv_gemm *g, int n_lanes, const float *a, cons
         strips = fv_lanes_borrow(lanes, n_lanes, FV_BLOCK_FLOATS * sizeof(float), &loan);
         if (!strips) return FV_ERR_NOMEM;
     }
-    if (g->bias && g->accumulate)
-        for (int64_t i = 0; i < g->m; i++) fv_kernel()->axpy(g->n, 1.0f, bias, c + i * g->ldc);
+    fv_gemm_add_bias(g, bias, c);
     run(g, a, b, bias, c, strips);
     fv_lanes_return(&loan);
     return FV_OK;

@@ -1,9 +1,10 @@
 /* The oneDNN backend: plans found again by shape, made under a lock.
  *
  * Some work is ours, because oneDNN lacks it or is slow there: products of rows that stay apart and, with
- * AVX2, sums over rows (gemm_panels.h); products of bf16 with AVX-512 but no AMX (gemm_pairs.h); weight gradients of dense convolutions with AVX2 (conv_panels.h), and
- * of depthwise ones (depthwise.h) where oneDNN has no depthwise kernel: on NHWC maps version 2.6 has one for
- * 3x3 only, and treats 5x5 as a grouped convolution with one channel per group, at a twentieth of the speed.
+ * AVX2, sums over rows (gemm_panels.h); products of bf16 with AVX-512 but no AMX (gemm_pairs.h); weight
+ * gradients of dense convolutions with AVX2 (conv_panels.h), and of depthwise ones (depthwise.h) where oneDNN has
+ * no depthwise kernel: on NHWC maps version 2.6 has one for 3x3 only, and treats 5x5 as a grouped convolution
+ * with one channel per group, at a twentieth of the speed.
  *
  * Work on bf16 for which oneDNN has nothing, or a reference implementation only (CPUs below AVX-512),
  * goes to the plan for the same work on f32, between the conversions of widened.c. */

@@ -1,5 +1,7 @@
 #include "core/backend/plan_table.h"
 
+#include "core/kernels/kernels.h"
+
 #include <string.h>
 
 static fv_status check_gemm(const fv_gemm *g) {
@@ -44,6 +46,11 @@ fv_status fv_gemm_normalise(const fv_gemm *desc, fv_gemm *out) {
     out->ab = desc->ab;
     out->c = desc->c;
     return FV_OK;
+}
+
+void fv_gemm_add_bias(const fv_gemm *g, const float *bias, float *c) {
+    if (!g->bias || !g->accumulate) return;
+    for (int64_t i = 0; i < g->m; i++) fv_kernel()->axpy(g->n, 1.0f, bias, c + i * g->ldc);
 }
 
 int64_t fv_conv_rows(const fv_conv *c) {

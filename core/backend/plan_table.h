@@ -1,4 +1,5 @@
-/* plan_table.h - what the backends share: checking descriptors and finding their plans again. */
+/* plan_table.h - what the backends share: checking descriptors, adding a bias, and finding plans
+ * again. */
 #ifndef FV_CORE_PLAN_TABLE_H
 #define FV_CORE_PLAN_TABLE_H
 
@@ -22,6 +23,9 @@ typedef struct fv_plan_table {
  * defaults filled in, flags 0 or 1.  FV_ERR_SHAPE, FV_ERR_UNSUPPORTED. */
 fv_status fv_gemm_normalise(const fv_gemm *desc, fv_gemm *out);
 fv_status fv_conv_normalise(const fv_conv *desc, fv_conv *out);
+
+/* For kernels whose sums start from C or from the bias: adds the bias to the rows of C where both are wanted. */
+void fv_gemm_add_bias(const fv_gemm *desc, const float *bias, float *c);
 
 /* NULL when there is none.  Not thread-safe, like the others. */
 fv_plan_node *fv_plan_table_find(const fv_plan_table *table, const void *key);

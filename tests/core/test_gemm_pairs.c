@@ -113,14 +113,19 @@ static fv_gemm random_gemm(void) {
     return g;
 }
 
+static void check_product(const fv_gemm *g) {
+    product p = make_product(g);
+    void *c = run(&p, g, p.a);
+
+    compare(&p, c);
+    fv_free(c);
+    free_product(&p);
+}
+
 Test(core_gemm_pairs, products) {
     for (int i = 0; i < 200; i++) {
         const fv_gemm g = random_gemm();
-        product p = make_product(&g);
-        void *c = run(&p, &g, p.a);
-        compare(&p, c);
-        fv_free(c);
-        free_product(&p);
+        check_product(&g);
     }
     fv_gemm_pairs_release();
 }
@@ -136,11 +141,7 @@ Test(core_gemm_pairs, large_products) {
         g.lda = g.trans_a ? g.m : g.k;
         g.ldb = g.trans_b ? g.k : g.n;
         g.ldc = g.n;
-        product p = make_product(&g);
-        void *c = run(&p, &g, p.a);
-        compare(&p, c);
-        fv_free(c);
-        free_product(&p);
+        check_product(&g);
     }
     fv_gemm_pairs_release();
 }

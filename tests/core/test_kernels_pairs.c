@@ -53,7 +53,7 @@ static void compare(const fv_kernels *k, const fv_product *p, fv_dtype type) {
 }
 
 /* What lies behind an odd last element and between columns is NaN. */
-static void spoil(fv_product *p) {
+static void spoil(const fv_product *p) {
     const fv_bf16 nan = fv_bf16_from_f32(NAN);
     const int64_t pairs = (p->k + 1) / 2;
 
