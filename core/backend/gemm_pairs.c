@@ -53,12 +53,10 @@ static void pack(const fv_gemm *g, const fv_bf16 *b, int64_t k0, int64_t height,
         return;
     }
     b += k0 * g->ldb + first;
-    for (int64_t p = 0; p < height; p += 2, b += 2 * g->ldb, panels += 2 * WIDTH) {
-        const fv_bf16 *next = p + 1 < height ? b + g->ldb : NULL;
+    for (int64_t p = 0; p < height; p += 2, b += 2 * g->ldb, panels += 2 * WIDTH)
         for (int64_t j = 0; j < count; j += WIDTH)
-            fv_kernel()->pair_rows(least(WIDTH, count - j), b + j, next ? next + j : NULL,
-                                   panels + j / WIDTH * size);
-    }
+            fv_kernel()->pair_rows(least(2, height - p), least(WIDTH, count - j), b + j, g->ldb,
+                                   panels + j / WIDTH * size, 2 * WIDTH);
 }
 
 void fv_gemm_pairs_pack(const fv_gemm *g, const fv_bf16 *b, int64_t first, int64_t count,
@@ -87,12 +85,6 @@ fv_status fv_gemm_pairs_equip(const fv_gemm *g, int *n_lanes) {
 void fv_gemm_pairs_release(void) { fv_lanes_release(lanes); }
 
 /* ---- products ---- */
-
-/* The block's columns of a, as rows of pairs LD apart. */
-static void pair_block(const fv_gemm *g, const fv_bf16 *a, int64_t m, int64_t k, fv_bf16 *block) {
-    for (int64_t p = 0; p < k; p += 2, a += 2 * g->lda, block += LD)
-        fv_kernel()->pair_rows(m, a, p + 1 < k ? a + g->lda : NULL, block);
-}
 
 /* A product under way. */
 typedef struct run {
@@ -167,7 +159,7 @@ static void run_columns(run *r, int64_t k0, int64_t first, int64_t count) {
     for (int64_t i = 0; i < g->m; i += rows) {
         const part c = {i, least(rows, g->m - i), first, count};
         if (g->trans_a) {
-            pair_block(g, r->a + k0 * g->lda + i, c.m, r->p.k, r->block);
+            fv_kernel()->pair_rows(r->p.k, c.m, r->a + k0 * g->lda + i, g->lda, r->block, LD);
             plan_ahead(r, k0, &c);
         }
         run_panels(r, &c, g->trans_a ? r->block : r->a + i * g->lda + k0, panels, size);

@@ -129,8 +129,10 @@ typedef struct fv_kernels {
      * f32 or bf16 by its type (add: f32). */
     void (*product_bf16)(const fv_product *p, const fv_bf16 *a, const fv_bf16 *b, void *c,
                          fv_dtype type);
-    /* Two rows as pairs: y[2 i] = x[i], y[2 i + 1] = next[i], or 0 where next is NULL; no aliasing */
-    void (*pair_rows)(int64_t n, const fv_bf16 *x, const fv_bf16 *next, fv_bf16 *y);
+    /* As pairs of rows: y[p / 2 * ldy + 2 i + p % 2] = x[p * ldx + i] for p < rows, i < columns; an odd last row
+     * is paired with zeros; no aliasing */
+    void (*pair_rows)(int64_t rows, int64_t columns, const fv_bf16 *x, int64_t ldx, fv_bf16 *y,
+                      int64_t ldy);
     /* Transposed, as pairs: y[p / 2 * ldy + 2 i + p % 2] = x[i * ldx + p] for i < rows, p < columns; an odd last
      * column is followed by zeros; no aliasing */
     void (*pair_columns)(int64_t rows, int64_t columns, const fv_bf16 *x, int64_t ldx, fv_bf16 *y,

@@ -105,7 +105,8 @@ static void product_bf16(const fv_product *p, const fv_bf16 *a, const fv_bf16 *b
     }
 }
 
-static void pair_rows(int64_t n, const fv_bf16 *x, const fv_bf16 *next, fv_bf16 *y) {
+/* A row and the next, which the last of an odd number lacks. */
+static inline void pair_row(int64_t n, const fv_bf16 *x, const fv_bf16 *next, fv_bf16 *y) {
     for (int64_t i = 0; i < n; i += LANES) {
         const __mmask16 k = lanes(n, i);
         __m512i pairs = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(k, x + i));
@@ -115,6 +116,12 @@ static void pair_rows(int64_t n, const fv_bf16 *x, const fv_bf16 *next, fv_bf16 
         }
         _mm512_mask_storeu_epi32(y + 2 * i, k, pairs);
     }
+}
+
+static void pair_rows(int64_t rows, int64_t columns, const fv_bf16 *x, int64_t ldx, fv_bf16 *y,
+                      int64_t ldy) {
+    for (int64_t p = 0; p < rows; p += 2, x += 2 * ldx, y += ldy)
+        pair_row(columns, x, p + 1 < rows ? x + ldx : NULL, y);
 }
 
 /* The lanes of 32 bf16 at element i that exist. */

@@ -23,11 +23,11 @@ static void product_bf16(const fv_product *p, const fv_bf16 *a, const fv_bf16 *b
         }
 }
 
-static void pair_rows(int64_t n, const fv_bf16 *x, const fv_bf16 *next, fv_bf16 *y) {
-    for (int64_t i = 0; i < n; i++) {
-        y[2 * i] = x[i];
-        y[2 * i + 1] = next ? next[i] : 0;
-    }
+static void pair_rows(int64_t rows, int64_t columns, const fv_bf16 *x, int64_t ldx, fv_bf16 *y,
+                      int64_t ldy) {
+    for (int64_t p = 0; p < rows + rows % 2; p++)
+        for (int64_t i = 0; i < columns; i++)
+            y[p / 2 * ldy + 2 * i + p % 2] = p < rows ? x[p * ldx + i] : 0;
 }
 
 static void pair_columns(int64_t rows, int64_t columns, const fv_bf16 *x, int64_t ldx, fv_bf16 *y,

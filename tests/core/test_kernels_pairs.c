@@ -126,14 +126,14 @@ static void start_over(void) {
 Test(core_kernels_pairs, pair_rows) {
     fill(a, 5);
     for (const fv_kernels *k = tables; k < tables + n_tables; k++)
-        for (int64_t n = 0; n <= 140; n++)
-            for (int last = 0; last < 2; last++) {
+        for (int64_t rows = 0; rows <= 5; rows++)
+            for (int64_t columns = 0; columns <= 140; columns++) {
+                const int64_t ldx = columns + 1, ldy = 2 * columns + 3;
                 start_over();
-                for (int64_t i = 0; i < n; i++) {
-                    want[2 * i] = a[i];
-                    want[2 * i + 1] = last ? 0 : a[n + i];
-                }
-                k->pair_rows(n, a, last ? NULL : a + n, narrow);
+                for (int64_t p = 0; p < rows + rows % 2; p++)
+                    for (int64_t i = 0; i < columns; i++)
+                        want[p / 2 * ldy + 2 * i + p % 2] = p < rows ? a[p * ldx + i] : 0;
+                k->pair_rows(rows, columns, a, ldx, narrow, ldy);
                 same(k, "pair_rows");
             }
 }
