@@ -7,14 +7,16 @@
  *     S = q_r K_r^T,  P = softmax_rows(scale S),  y_r = P V_r    per sample and head.
  * One task per sample and head, which packs K_r and V_r region by region; nothing of the size of the
  * gathered map exists.  Saved: L_i = log sum_j exp(scale S_ij), from which backward recomputes P.
- *     D_i = sum_c dy_ic y_ic;  dS = scale P (dP - D), dP = dy V_r^T;
+ *     dS = scale P (dP - D), dP = dy V_r^T, D_i = sum_j P_ij dP_ij;
  *     dq_r = dS K_r;  dK_r = dS^T q_r and dV_r = P^T dy are added to the rows they came from, in the
  * order of r, then of the index.  Queries of the prefix have no part in it.
- * Inputs are widened to f32 once per head: products of a few rows are made by the kernel `product` and not
- * by the backend, whose calls cost more than they do (BiFormer's third stage: 4 queries, 64 keys).
+ * Products are small ones (BiFormer's third stage: 4 queries, 64 keys), see small_product.h: in bf16 those with
+ * P and dS take them rounded.
  * The composed form of the builder below is the oracle in tests and what FV_EXPLAIN uses. */
+#include "core/alloc.h"
 #include "core/arena.h"
 #include "core/ops/row.h"
+#include "core/ops/small_product.h"
 #include "core/tape_internal.h"
 
 #include <string.h>
@@ -66,6 +68,7 @@ typedef struct job {
     const int32_t *index;
     int64_t R, n, C, d, heads, K, P, rows, keys; /* rows = P + R n, keys = P + K n */
     float scale;
+    fv_dtype type; /* that products take */
     size_t scratch_bytes;
 } job;
 
@@ -84,46 +87,54 @@ static job make_job(const fv_var *y) {
                  .P = P,
                  .rows = P + R * n,
                  .keys = P + K * n,
-                 .scale = a->scale};
+                 .scale = a->scale,
+                 .type = fv_small_type(y->dtype)};
 }
 
-/* A head's arrays, f32. */
+/* A head's arrays; those of the type that products take as void. */
 typedef struct head_scratch {
-    float *q, *k, *v;             /* [P + R n,d] */
-    float *key, *value;           /* [keys,d] of the chosen */
-    float *key_t, *value_t;       /* [d,keys] */
-    float *probs, *d_probs;       /* [n,keys] */
-    float *out, *d_out, *d_query; /* [n,d] */
-    float *dk, *dv;               /* [P + R n,d] */
+    void *q, *k, *v;        /* [P + R n,d] */
+    void *key, *value;      /* [keys,d] of the chosen */
+    void *right, *left;     /* factors of the next product, in pairs of rows */
+    void *narrow;           /* [n,keys] */
+    void *dy;               /* [n,d] */
+    float *probs, *d_probs; /* [n,keys] */
+    float *out, *d_query;   /* [n,d] */
+    float *dk, *dv;         /* [P + R n,d] */
 } head_scratch;
 
-/* The next n floats of base, which may be NULL. */
-static float *take(float *base, int64_t *used, int64_t n) {
-    float *piece = base ? base + *used : NULL;
-    *used += (n + 15) / 16 * 16;
+/* The next n elements of base, which may be NULL, in whole cache lines. */
+static void *take(char *base, size_t *used, fv_dtype type, int64_t n) {
+    void *piece = base ? base + *used : NULL;
+    *used += ((size_t)n * fv_dtype_bytes(type) + FV_ALIGN - 1) / FV_ALIGN * FV_ALIGN;
     return piece;
 }
 
-/* Returns the floats needed. */
-static int64_t carve(const job *j, float *base, head_scratch *s) {
-    const int64_t all = j->rows * j->d, packed = j->keys * j->d, tile = j->n * j->d;
-    int64_t used = 0;
+/* Returns the bytes needed. */
+static size_t carve(const job *j, void *base, head_scratch *s) {
+    const int64_t all = j->rows * j->d, keys = j->keys * j->d, tile = j->n * j->d;
+    const int64_t scores = j->n * j->keys, narrow = j->type == FV_BF16 ? 1 : 0;
+    const int64_t upright = fv_small_size(j->keys, j->d), turned = fv_small_size(j->d, j->keys);
+    size_t used = 0;
 
-    s->q = take(base, &used, all);
-    s->k = take(base, &used, all);
-    s->v = take(base, &used, all);
-    s->key = take(base, &used, packed);
-    s->value = take(base, &used, packed);
-    s->key_t = take(base, &used, packed);
-    s->probs = take(base, &used, j->n * j->keys);
-    s->out = take(base, &used, tile);
-    if (!j->dy) return used;
-    s->value_t = take(base, &used, packed);
-    s->d_probs = take(base, &used, j->n * j->keys);
-    s->d_out = take(base, &used, tile);
-    s->d_query = take(base, &used, tile);
-    s->dk = take(base, &used, all);
-    s->dv = take(base, &used, all);
+    s->q = take(base, &used, j->type, all);
+    s->k = take(base, &used, j->type, all);
+    s->v = take(base, &used, j->type, all);
+    s->key = take(base, &used, j->type, keys);
+    s->value = take(base, &used, j->type, keys);
+    s->right = take(base, &used, j->type, upright > turned ? upright : turned);
+    s->narrow = take(base, &used, j->type, narrow * scores);
+    s->probs = take(base, &used, FV_F32, scores);
+    if (!j->dy) {
+        s->out = take(base, &used, FV_F32, tile);
+        return used;
+    }
+    s->left = take(base, &used, j->type, narrow * fv_small_size(j->n, j->keys));
+    s->dy = take(base, &used, j->type, tile);
+    s->d_probs = take(base, &used, FV_F32, scores);
+    s->d_query = take(base, &used, FV_F32, tile);
+    s->dk = take(base, &used, FV_F32, all);
+    s->dv = take(base, &used, FV_F32, all);
     return used;
 }
 
@@ -141,81 +152,76 @@ static int64_t part_at(const job *j, int64_t i, int64_t part, int64_t head) {
     return (i * 3 + part) * j->C + head * j->d;
 }
 
-/* n rows of d elements, `stride` apart from element i on, as f32 [n,d]. */
-static void widen(const job *j, const fv_tensor *t, int64_t i, int64_t stride, int64_t n,
-                  float *to) {
+/* n rows of d elements, `stride` apart from element i on, as [n,d]. */
+static void copy_rows(const job *j, const fv_tensor *t, int64_t i, int64_t stride, int64_t n,
+                      void *to) {
     for (int64_t r = 0; r < n; r++)
-        fv_row_copy(to, FV_F32, r * j->d, t->data, t->dtype, i + r * stride, j->d);
+        fv_row_copy(to, j->type, r * j->d, t->data, t->dtype, i + r * stride, j->d);
+}
+
+/* Element i of an array of the type that products take. */
+static void *at(const job *j, const void *base, int64_t i) {
+    return (char *)base + i * (int64_t)fv_dtype_bytes(j->type);
 }
 
 /* Rows of one part of the prefix, then of the map. */
-static void widen_part(const job *j, place p, int64_t part, float *to) {
+static void copy_part(const job *j, place p, int64_t part, void *to) {
     const int64_t wide = 3 * j->C, map = j->R * j->n;
     const fv_tensor x = fv_var_tensor(j->y->in[0]);
 
     if (j->P) {
         const fv_tensor prefix = fv_var_tensor(j->y->in[2]);
-        widen(j, &prefix, part_at(j, p.b * j->P, part, p.head), wide, j->P, to);
+        copy_rows(j, &prefix, part_at(j, p.b * j->P, part, p.head), wide, j->P, to);
     }
-    widen(j, &x, part_at(j, p.b * map, part, p.head), wide, map, to + j->P * j->d);
+    copy_rows(j, &x, part_at(j, p.b * map, part, p.head), wide, map, at(j, to, j->P * j->d));
 }
 
 static const int32_t *chosen_by(const job *j, place p, int64_t r) {
     return j->index + (p.b * j->R + r) * j->K;
 }
 
-/* What a region attends to, out of the head's rows, and its transpose; either may be left out. */
-static void pack(const job *j, const int32_t *chosen, const float *rows, float *packed,
-                 float *packed_t) {
+/* What a region attends to, out of the head's rows. */
+static void pack(const job *j, const int32_t *chosen, const void *rows, void *packed) {
     const int64_t prefix = j->P * j->d, size = j->n * j->d;
+    const size_t bytes = fv_dtype_bytes(j->type);
 
-    memcpy(packed, rows, (size_t)prefix * sizeof *packed);
+    memcpy(packed, rows, (size_t)prefix * bytes);
     for (int64_t k = 0; k < j->K; k++)
-        memcpy(packed + prefix + k * size, rows + prefix + chosen[k] * size,
-               (size_t)size * sizeof *packed);
-    if (packed_t) fv_kernel()->transpose(j->keys, j->d, packed, j->d, packed_t, j->keys);
+        memcpy(at(j, packed, prefix + k * size), at(j, rows, prefix + chosen[k] * size),
+               (size_t)size * bytes);
 }
 
-/* [n,keys] = a b,  a [n,d] and b [d,keys] */
-static void times_keys(const job *j, const float *a, const float *b, float *c) {
-    fv_kernel()->product(&(fv_product){.m = j->n,
-                                       .n = j->keys,
-                                       .k = j->d,
-                                       .a_row = j->d,
-                                       .a_column = 1,
-                                       .ldb = j->keys,
-                                       .ldc = j->keys},
-                         a, b, c);
+/* [n,keys] = a b^T, a [n,d] and b [keys,d] */
+static void times_keys(const job *j, const head_scratch *s, const void *a, const void *b,
+                       float *c) {
+    fv_small_columns(j->type, j->d, j->keys, b, s->right);
+    fv_small_product(j->type, j->n, j->keys, j->d, a, s->right, c);
 }
 
-/* [n,d] = a b,  a [n,keys] and b [keys,d] */
-static void times_rows(const job *j, const float *a, const float *b, float *c) {
-    fv_kernel()->product(&(fv_product){.m = j->n,
-                                       .n = j->d,
-                                       .k = j->keys,
-                                       .a_row = j->keys,
-                                       .a_column = 1,
-                                       .ldb = j->d,
-                                       .ldc = j->d},
-                         a, b, c);
+/* [n,d] = a b, a [n,keys] and b [keys,d] */
+static void times_rows(const job *j, const head_scratch *s, const void *a, const void *b,
+                       float *c) {
+    const void *right = fv_small_rows(j->type, j->keys, j->d, b, s->right);
+    fv_small_product(j->type, j->n, j->d, j->keys, a, right, c);
 }
 
-/* a^T b added to the rows it belongs to, a [n,keys] and b [n,d]. */
-static void scatter(const job *j, const int32_t *chosen, const float *a, const float *b,
-                    float *rows) {
-    fv_product p = {.m = j->P,
-                    .n = j->d,
-                    .k = j->n,
-                    .a_row = 1,
-                    .a_column = j->keys,
-                    .ldb = j->d,
-                    .ldc = j->d,
-                    .add = true};
+/* [n,keys] in the type that products take. */
+static const void *narrowed(const job *j, const float *x, void *to) {
+    if (j->type == FV_F32) return x;
+    fv_kernel()->to_bf16(j->n * j->keys, x, to);
+    return to;
+}
 
-    if (j->P) fv_kernel()->product(&p, a, b, rows);
-    p.m = j->n;
+/* a^T b added to the rows it belongs to, a [n,keys] and b [n,d] */
+static void scatter(const job *j, const head_scratch *s, const int32_t *chosen, const void *a,
+                    const void *b, float *rows) {
+    const void *left = fv_small_rows(j->type, j->n, j->keys, a, s->left);
+    const void *right = fv_small_rows(j->type, j->n, j->d, b, s->right);
+
+    if (j->P) fv_small_sum(j->type, j->P, j->d, j->n, left, j->keys, 0, right, rows);
     for (int64_t k = 0; k < j->K; k++)
-        fv_kernel()->product(&p, a + j->P + k * j->n, b, rows + (j->P + chosen[k] * j->n) * j->d);
+        fv_small_sum(j->type, j->n, j->d, j->n, left, j->keys, j->P + k * j->n, right,
+                     rows + (j->P + chosen[k] * j->n) * j->d);
 }
 
 static float *lse_of(const job *j, place p, int64_t r) {
@@ -229,20 +235,20 @@ static void forward_head(int64_t task, void *arg) {
     head_scratch s = {0};
 
     carve(j, fv_scratch(j->scratch_bytes), &s);
-    widen_part(j, p, 0, s.q);
-    widen_part(j, p, 1, s.k);
-    widen_part(j, p, 2, s.v);
+    copy_part(j, p, 0, s.q);
+    copy_part(j, p, 1, s.k);
+    copy_part(j, p, 2, s.v);
     for (int64_t r = 0; r < j->R; r++) {
         const int64_t first = (p.b * j->R + r) * j->n;
         float *lse = lse_of(j, p, r);
-        pack(j, chosen_by(j, p, r), s.k, s.key, s.key_t);
-        pack(j, chosen_by(j, p, r), s.v, s.value, NULL);
-        times_keys(j, s.q + (j->P + r * j->n) * j->d, s.key_t, s.probs);
+        pack(j, chosen_by(j, p, r), s.k, s.key);
+        pack(j, chosen_by(j, p, r), s.v, s.value);
+        times_keys(j, &s, at(j, s.q, (j->P + r * j->n) * j->d), s.key, s.probs);
         for (int64_t i = 0; i < j->n; i++) {
             float *row = s.probs + i * j->keys;
             fv_kernel()->softmax(j->keys, j->scale, row, row, &lse[i]);
         }
-        times_rows(j, s.probs, s.value, s.out);
+        times_rows(j, &s, narrowed(j, s.probs, s.narrow), s.value, s.out);
         for (int64_t i = 0; i < j->n; i++)
             fv_row_copy(j->y->data, j->y->dtype, (first + i) * j->C + p.head * j->d, s.out, FV_F32,
                         i * j->d, j->d);
@@ -252,7 +258,7 @@ static void forward_head(int64_t task, void *arg) {
 static fv_status start(job *j) {
     head_scratch s = {0};
 
-    j->scratch_bytes = (size_t)carve(j, NULL, &s) * sizeof(float);
+    j->scratch_bytes = carve(j, NULL, &s);
     return fv_scratch_reserve(j->scratch_bytes);
 }
 
@@ -283,28 +289,27 @@ static void region_gradients(const job *j, const head_scratch *s, const float *l
 
     for (int64_t i = 0; i < j->n; i++) {
         float *p = s->probs + i * j->keys, *dp = s->d_probs + i * j->keys;
-        const float delta = k->dot(j->d, s->out + i * j->d, s->d_out + i * j->d);
         k->softmax_from_lse(j->keys, j->scale, p, lse[i], p);
-        k->softmax_backward(j->keys, j->scale, p, dp, delta, dp);
+        k->softmax_backward(j->keys, j->scale, p, dp, k->dot(j->keys, p, dp), dp);
     }
 }
 
 static void backward_region(const job *j, const head_scratch *s, place p, int64_t r) {
     const int64_t first = (p.b * j->R + r) * j->n;
     const int32_t *chosen = chosen_by(j, p, r);
-    const float *q = s->q + (j->P + r * j->n) * j->d;
-    const fv_tensor y = fv_var_tensor(j->y);
+    const int64_t here = first * j->C + p.head * j->d;
+    const void *q = at(j, s->q, (j->P + r * j->n) * j->d);
 
-    widen(j, &y, first * j->C + p.head * j->d, j->C, j->n, s->out);
-    widen(j, j->dy, first * j->C + p.head * j->d, j->C, j->n, s->d_out);
-    pack(j, chosen, s->k, s->key, s->key_t);
-    pack(j, chosen, s->v, s->value, s->value_t);
-    times_keys(j, q, s->key_t, s->probs);
-    times_keys(j, s->d_out, s->value_t, s->d_probs);
+    copy_rows(j, j->dy, here, j->C, j->n, s->dy);
+    pack(j, chosen, s->k, s->key);
+    pack(j, chosen, s->v, s->value);
+    times_keys(j, s, q, s->key, s->probs);
+    times_keys(j, s, s->dy, s->value, s->d_probs);
     region_gradients(j, s, lse_of(j, p, r));
-    times_rows(j, s->d_probs, s->key, s->d_query);
-    scatter(j, chosen, s->d_probs, q, s->dk);
-    scatter(j, chosen, s->probs, s->d_out, s->dv);
+    scatter(j, s, chosen, narrowed(j, s->probs, s->narrow), s->dy, s->dv);
+    const void *ds = narrowed(j, s->d_probs, s->narrow);
+    times_rows(j, s, ds, s->key, s->d_query);
+    scatter(j, s, chosen, ds, q, s->dk);
     for (int64_t i = 0; j->dx[0].data && i < j->n; i++)
         fv_grad_store(&j->dx[0], part_at(j, first + i, 0, p.head), j->d, s->d_query + i * j->d);
 }
@@ -325,9 +330,9 @@ static void backward_head(int64_t task, void *arg) {
     head_scratch s = {0};
 
     carve(j, fv_scratch(j->scratch_bytes), &s);
-    widen_part(j, p, 0, s.q);
-    widen_part(j, p, 1, s.k);
-    widen_part(j, p, 2, s.v);
+    copy_part(j, p, 0, s.q);
+    copy_part(j, p, 1, s.k);
+    copy_part(j, p, 2, s.v);
     memset(s.dk, 0, (size_t)(j->rows * j->d) * sizeof(float));
     memset(s.dv, 0, (size_t)(j->rows * j->d) * sizeof(float));
     for (int64_t r = 0; r < j->R; r++) backward_region(j, &s, p, r);
@@ -364,8 +369,7 @@ static fv_cost cost(const fv_var *y) {
 
 const fv_op fv_op_routed_attention = {.name = "routed_attention",
                                       .arity = 3,
-                                      .reads = FV_READS_IN(0) | FV_READS_IN(1) | FV_READS_IN(2) |
-                                               FV_READS_Y,
+                                      .reads = FV_READS_IN(0) | FV_READS_IN(1) | FV_READS_IN(2),
                                       .attr_bytes = sizeof(routed_attr),
                                       .shape = shape,
                                       .forward = forward,
