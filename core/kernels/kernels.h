@@ -3,7 +3,8 @@
  * The table is filled once: plain C first, then overwritten upward by the instruction sets that the
  * CPU has and FOVEA_CPU (c, avx2, avx512) allows.  Every kernel works on one row or one contiguous
  * run of f32 in the calling thread; rows, dtypes and threads are the caller's business (bf16 rows go
- * through the conversion kernels and a row buffer that stays in L1).  Within one instruction set a
+ * through the conversion kernels and a row buffer that stays in L1).  Kernels that do little per element
+ * take void pointers with a dtype, f32 or bf16: they compute in f32 and round what they write.  Within one instruction set a
  * kernel's bits depend on its arguments only.  NaN and infinity propagate; n may be any value >= 0;
  * pointers need no alignment.  Unless said otherwise the output may alias an input of its length. */
 #ifndef FV_CORE_KERNELS_H
@@ -43,6 +44,15 @@ typedef struct fv_product {
     bool add;
     const float *start; /* [n], NULL: zeros; not read where add is set */
 } fv_product;
+
+#define FV_WINDOW_MAX 256 /* pixels of a pooling window */
+
+/* The pixels of a window, or the windows that cover a pixel: where each one begins, in elements, and the place
+ * that the pixel has in the window. */
+typedef struct fv_window {
+    int64_t count, offset[FV_WINDOW_MAX];
+    uint8_t place[FV_WINDOW_MAX];
+} fv_window;
 
 /* Pairs of bf16: elements 2 p and 2 p + 1 of k side by side, as bf16 dot products read them; where k is odd the
  * last pair ends with a zero. */
@@ -116,6 +126,14 @@ typedef struct fv_kernels {
     void (*normalize_backward)(int64_t rows, int64_t n, const float *x, const float *mean,
                                const float *dy, const float *a, const float *c, const float *b,
                                float *dx);
+    /* One window of pixels of n channels, x and y of one type, count > 0: y_c = max_i x[offset_i + c] and
+     * winner_c = its place_i (NULL: nobody asks).  The first wins a tie, NaN wins always, the last one. */
+    void (*max_pool)(const fv_window *w, int64_t n, const void *x, fv_dtype type, void *y,
+                     uint8_t *winner);
+    /* One pixel: dx_c = sum_i dy[offset_i + c] where winner[offset_i + c] = place_i, in order and in f32.
+     * Nothing may alias. */
+    void (*max_pool_backward)(const fv_window *w, int64_t n, const void *dy, fv_dtype dy_type,
+                              const uint8_t *winner, void *dx, fv_dtype dx_type);
     /* sum[k * FV_STRIP + c] += sum over i < n of x[(i * step + k) * FV_STRIP + c] y[i * FV_STRIP + c]
      * for k < taps, c < FV_STRIP: what a row of y adds to a depthwise weight gradient.  x holds
      * (n - 1) * step + taps vectors of FV_STRIP channels, y n; nothing may alias. */
@@ -158,6 +176,9 @@ void fv_kernels_init_avx512(fv_kernels *table);
 void fv_kernels_init_map_c(fv_kernels *table);
 void fv_kernels_init_map_avx2(fv_kernels *table);
 void fv_kernels_init_map_avx512(fv_kernels *table);
+void fv_kernels_init_pool_c(fv_kernels *table);
+void fv_kernels_init_pool_avx2(fv_kernels *table);
+void fv_kernels_init_pool_avx512(fv_kernels *table);
 /* Small products. */
 void fv_kernels_init_product_c(fv_kernels *table);
 void fv_kernels_init_product_avx2(fv_kernels *table);

@@ -60,27 +60,7 @@ static bool all_finite(int64_t n, const float *x) {
 }
 
 static void to_bf16(int64_t n, const float *x, fv_bf16 *y) {
-    const __m256i one = _mm256_set1_epi32(1), half = _mm256_set1_epi32(0x7fff);
-    const __m256i quiet = _mm256_set1_epi32(0x40);
-    fv_bf16 some[LANES];
-
-    for (int64_t i = 0; i < n; i += LANES) {
-        const __m256 v = load(n, i, x);
-        const __m256i bits = _mm256_castps_si256(v), upper = _mm256_srli_epi32(bits, 16);
-        const __m256i odd = _mm256_and_si256(upper, one);
-        const __m256i rounded =
-            _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, half), odd), 16);
-        const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
-        const __m256i y32 = _mm256_blendv_epi8(rounded, _mm256_or_si256(upper, quiet), nan);
-        const __m128i y16 =
-            _mm_packus_epi32(_mm256_castsi256_si128(y32), _mm256_extracti128_si256(y32, 1));
-        if (whole(n, i)) {
-            _mm_storeu_si128((__m128i *)(void *)(y + i), y16);
-            continue;
-        }
-        _mm_storeu_si128((__m128i *)(void *)some, y16);
-        memcpy(y + i, some, (size_t)(n - i) * sizeof *y);
-    }
+    for (int64_t i = 0; i < n; i += LANES) store_as(FV_BF16, n, i, y, load(n, i, x));
 }
 
 static void from_bf16(int64_t n, const fv_bf16 *x, float *y) {
@@ -359,6 +339,7 @@ void fv_kernels_init_avx2(fv_kernels *table) {
                           .silu_backward = silu_backward,
                           .adamw = adamw};
     fv_kernels_init_map_avx2(table);
+    fv_kernels_init_pool_avx2(table);
     fv_kernels_init_product_avx2(table);
     fv_kernels_init_pairs_c(table);
 }

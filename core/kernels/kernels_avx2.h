@@ -46,6 +46,32 @@ static inline void store(int64_t n, int64_t i, float *y, __m256 v) {
         _mm256_maskstore_ps(y + i, lanes(n, i), v);
 }
 
+/* Rounded to bf16: to nearest, ties to even, a NaN kept and quiet. */
+static inline __m128i narrow(__m256 v) {
+    const __m256i bits = _mm256_castps_si256(v), upper = _mm256_srli_epi32(bits, 16);
+    const __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
+    const __m256i up = _mm256_add_epi32(bits, _mm256_add_epi32(_mm256_set1_epi32(0x7fff), odd));
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+    const __m256i quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
+    const __m256i y = _mm256_blendv_epi8(_mm256_srli_epi32(up, 16), quiet, nan);
+    return _mm_packus_epi32(_mm256_castsi256_si128(y), _mm256_extracti128_si256(y, 1));
+}
+
+/* The vector at element i of n elements of f32 or bf16. */
+static inline __m256 load_as(fv_dtype type, int64_t n, int64_t i, const void *x) {
+    return type == FV_F32 ? load(n, i, x) : widen(n, i, x);
+}
+
+static inline void store_as(fv_dtype type, int64_t n, int64_t i, void *y, __m256 v) {
+    if (type == FV_F32) {
+        store(n, i, y, v);
+        return;
+    }
+    const __m128i rounded = narrow(v);
+    const size_t some = whole(n, i) ? LANES : (size_t)(n - i);
+    memcpy((fv_bf16 *)y + i, &rounded, some * sizeof(fv_bf16));
+}
+
 /* v, and 0 in lanes beyond n. */
 static inline __m256 keep(int64_t n, int64_t i, __m256 v) {
     return whole(n, i) ? v : _mm256_and_ps(v, _mm256_castsi256_ps(lanes(n, i)));

@@ -66,18 +66,9 @@ static bool all_finite(int64_t n, const float *x) {
 }
 
 static void to_bf16(int64_t n, const float *x, fv_bf16 *y) {
-    const __m512i one = _mm512_set1_epi32(1), half = _mm512_set1_epi32(0x7fff);
-    const __m512i quiet = _mm512_set1_epi32(0x40);
-
     for (int64_t i = 0; i < n; i += LANES) {
         const __mmask16 k = lanes(n, i);
-        const __m512 v = load(k, x + i);
-        const __m512i bits = _mm512_castps_si512(v), upper = _mm512_srli_epi32(bits, 16);
-        const __m512i odd = _mm512_and_si512(upper, one);
-        __m512i y16 = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(bits, half), odd), 16);
-        const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
-        y16 = _mm512_mask_or_epi32(y16, nan, upper, quiet);
-        _mm256_mask_storeu_epi16(y + i, k, _mm512_cvtepi32_epi16(y16));
+        store_as(FV_BF16, k, y, i, load(k, x + i));
     }
 }
 
@@ -440,6 +431,7 @@ void fv_kernels_init_avx512(fv_kernels *table) {
                           .tap_sums = tap_sums,
                           .adamw = adamw};
     fv_kernels_init_map_avx512(table);
+    fv_kernels_init_pool_avx512(table);
     fv_kernels_init_product_avx512(table);
     fv_kernels_init_pairs_c(table);
 }

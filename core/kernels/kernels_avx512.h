@@ -25,6 +25,29 @@ static inline __m512 widen(__mmask16 k, const fv_bf16 *p) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
+/* Rounded to bf16: to nearest, ties to even, a NaN kept and quiet. */
+static inline __m256i narrow(__m512 v) {
+    const __m512i bits = _mm512_castps_si512(v), upper = _mm512_srli_epi32(bits, 16);
+    const __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+    const __m512i up = _mm512_add_epi32(bits, _mm512_add_epi32(_mm512_set1_epi32(0x7fff), odd));
+    const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    const __m512i y =
+        _mm512_mask_or_epi32(_mm512_srli_epi32(up, 16), nan, upper, _mm512_set1_epi32(0x40));
+    return _mm512_cvtepi32_epi16(y);
+}
+
+/* Elements i on of f32 or bf16 memory. */
+static inline __m512 load_as(fv_dtype type, __mmask16 k, const void *p, int64_t i) {
+    return type == FV_F32 ? load(k, (const float *)p + i) : widen(k, (const fv_bf16 *)p + i);
+}
+
+static inline void store_as(fv_dtype type, __mmask16 k, void *p, int64_t i, __m512 v) {
+    if (type == FV_F32)
+        _mm512_mask_storeu_ps((float *)p + i, k, v);
+    else
+        _mm256_mask_storeu_epi16((fv_bf16 *)p + i, k, narrow(v));
+}
+
 /* The upper or the lower 64 bits of each pair of rows, as floats. */
 static inline __m512 low(__m512 a, __m512 b) {
     return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));

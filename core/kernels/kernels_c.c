@@ -232,6 +232,7 @@ void fv_kernels_init_c(fv_kernels *table) {
                           .tap_sums = tap_sums,
                           .adamw = adamw};
     fv_kernels_init_map_c(table);
+    fv_kernels_init_pool_c(table);
     fv_kernels_init_product_c(table);
     fv_kernels_init_pairs_c(table);
 }

@@ -8,10 +8,9 @@
 #include "core/ops/op_list.h"
 #include "core/ops/row.h"
 
-#include <math.h>
 #include <string.h>
 
-#define MAX_SIDE 16 /* a place in a window fits into 8 bits */
+#define MAX_SIDE 16 /* FV_WINDOW_MAX places, which fit into 8 bits */
 
 typedef struct pool_attr {
     int64_t k, stride, pad;
@@ -66,44 +65,49 @@ static args make_args(const fv_var *y) {
                   .C = x->dim[3]};
 }
 
-/* The first or a later pixel of a window: best and its place so far. */
-static void challenge(int64_t n, const float *x, uint8_t place, bool first, float *best,
-                      uint8_t *winner) {
-    for (int64_t i = 0; i < n; i++) {
-        const bool wins = first || x[i] > best[i] || isnan(x[i]);
-        best[i] = wins ? x[i] : best[i];
-        winner[i] = wins ? place : winner[i];
-    }
+/* The pixels of the image in window `row`. */
+static void look(const args *a, int64_t row, fv_window *window) {
+    const int64_t b = row / (a->Ho * a->Wo), top = row / a->Wo % a->Ho * a->stride - a->pad;
+    const int64_t left = row % a->Wo * a->stride - a->pad;
+
+    window->count = 0;
+    for (int64_t i = 0; i < a->k; i++)
+        for (int64_t j = 0; j < a->k; j++) {
+            const int64_t h = top + i, w = left + j;
+            if (h < 0 || h >= a->H || w < 0 || w >= a->W) continue;
+            window->offset[window->count] = ((b * a->H + h) * a->W + w) * a->C;
+            window->place[window->count++] = (uint8_t)(i * a->k + j);
+        }
+}
+
+/* y = scale times the sum of C channels at each offset, in order */
+static void add_up(const fv_window *w, float scale, const fv_tensor *x, int64_t C, float *buffer,
+                   float *y) {
+    memset(y, 0, (size_t)C * sizeof *y);
+    for (int64_t i = 0; i < w->count; i++)
+        fv_kernel()->axpy(C, scale, fv_row_read(x->data, x->dtype, w->offset[i], C, buffer), y);
 }
 
 static void forward_rows(int64_t first, int64_t count, void *arg) {
     const args *a = arg;
-    const bool max = takes_max(a->y);
+    const fv_var *y = a->y;
+    const fv_tensor x = {a->x->data, a->x->dtype, a->x->shape};
     const int64_t C = a->C;
-    uint8_t *winners = a->y->n_saved ? a->y->saved[0].data : NULL;
-    float *buffer = fv_scratch((size_t)(3 * C) * sizeof(float));
-    float *row = buffer + C;
+    uint8_t *winners = y->n_saved ? y->saved[0].data : NULL;
+    float *buffer = fv_scratch((size_t)(2 * C) * sizeof(float));
+    fv_window window;
 
     for (int64_t r = first; r < first + count; r++) {
-        const int64_t b = r / (a->Ho * a->Wo), top = r / a->Wo % a->Ho * a->stride - a->pad;
-        const int64_t left = r % a->Wo * a->stride - a->pad;
-        uint8_t *winner = winners ? winners + r * C : (uint8_t *)(buffer + 2 * C);
-        bool any = false;
-        float *out = fv_row_open(a->y->data, a->y->dtype, r * C, buffer);
-        if (!max) memset(out, 0, (size_t)C * sizeof *out);
-        for (int64_t i = 0; i < a->k * a->k; i++) {
-            const int64_t h = top + i / a->k, w = left + i % a->k;
-            if (h < 0 || h >= a->H || w < 0 || w >= a->W) continue;
-            const float *x =
-                fv_row_read(a->x->data, a->x->dtype, ((b * a->H + h) * a->W + w) * C, C, row);
-            if (max)
-                challenge(C, x, (uint8_t)i, !any, out, winner);
-            else
-                fv_kernel()->axpy(C, 1.0f, x, out);
-            any = true;
+        look(a, r, &window);
+        if (takes_max(y)) {
+            fv_kernel()->max_pool(&window, C, x.data, x.dtype, fv_row_at(y->data, y->dtype, r * C),
+                                  winners ? winners + r * C : NULL);
+            continue;
         }
-        if (!max) fv_kernel()->scale(C, 1.0f / (float)(a->k * a->k), out, out);
-        fv_row_close(a->y->data, a->y->dtype, r * C, C, out);
+        float *out = fv_row_open(y->data, y->dtype, r * C, buffer);
+        add_up(&window, 1.0f, &x, C, buffer + C, out);
+        fv_kernel()->scale(C, 1.0f / (float)(a->k * a->k), out, out);
+        fv_row_close(y->data, y->dtype, r * C, C, out);
     }
 }
 
@@ -111,7 +115,7 @@ static fv_status forward(fv_var *y) {
     const fv_grid grid = fv_grid_of(y);
     args a = make_args(y);
 
-    FV_TRY(fv_scratch_reserve((size_t)(3 * a.C) * sizeof(float)));
+    FV_TRY(fv_scratch_reserve((size_t)(2 * a.C) * sizeof(float)));
     fv_parallel_rows(&grid, forward_rows, &a);
     return FV_OK;
 }
@@ -125,34 +129,39 @@ static fv_span covering(const args *a, int64_t at, int64_t windows) {
     return (fv_span){first, end > first ? end - first : 0};
 }
 
-/* What window `r` hands back to the pixel at `place` in it. */
-static void collect(const args *a, int64_t r, int64_t place, const float *dy, float *dx) {
-    if (!takes_max(a->y)) {
-        fv_kernel()->axpy(a->C, 1.0f / (float)(a->k * a->k), dy, dx);
-        return;
-    }
-    const uint8_t *winner = (const uint8_t *)a->y->saved[0].data + r * a->C;
-    for (int64_t c = 0; c < a->C; c++)
-        if (winner[c] == place) dx[c] += dy[c];
+/* The windows that cover pixel `row`, and its place in each. */
+static void look_back(const args *a, int64_t row, fv_window *window) {
+    const int64_t b = row / (a->H * a->W), h = row / a->W % a->H, w = row % a->W;
+    const fv_span down = covering(a, h, a->Ho), across = covering(a, w, a->Wo);
+
+    window->count = 0;
+    for (int64_t i = down.first; i < down.first + down.count; i++)
+        for (int64_t j = across.first; j < across.first + across.count; j++) {
+            const int64_t place = (h - i * a->stride + a->pad) * a->k + w - j * a->stride + a->pad;
+            window->offset[window->count] = ((b * a->Ho + i) * a->Wo + j) * a->C;
+            window->place[window->count++] = (uint8_t)place;
+        }
 }
 
 static void backward_rows(int64_t first, int64_t count, void *arg) {
     const args *a = arg;
-    float *dx = fv_scratch((size_t)(2 * a->C) * sizeof(float)), *buffer = dx + a->C;
+    const fv_tensor *dy = a->dy;
+    const int64_t C = a->C;
+    float *buffer = fv_scratch((size_t)(2 * C) * sizeof(float));
+    fv_window window;
 
-    for (int64_t row = first; row < first + count; row++) {
-        const int64_t b = row / (a->H * a->W), h = row / a->W % a->H, w = row % a->W;
-        const fv_span down = covering(a, h, a->Ho), across = covering(a, w, a->Wo);
-        memset(dx, 0, (size_t)a->C * sizeof *dx);
-        for (int64_t i = down.first; i < down.first + down.count; i++)
-            for (int64_t j = across.first; j < across.first + across.count; j++) {
-                const int64_t r = (b * a->Ho + i) * a->Wo + j;
-                const int64_t place =
-                    (h - i * a->stride + a->pad) * a->k + w - j * a->stride + a->pad;
-                collect(a, r, place, fv_row_read(a->dy->data, a->dy->dtype, r * a->C, a->C, buffer),
-                        dx);
-            }
-        fv_grad_store(a->dx, row * a->C, a->C, dx);
+    for (int64_t r = first; r < first + count; r++) {
+        look_back(a, r, &window);
+        if (takes_max(a->y)) {
+            fv_dtype dtype;
+            void *dx = fv_grad_open_as(a->dx, r * C, buffer, &dtype);
+            fv_kernel()->max_pool_backward(&window, C, dy->data, dy->dtype, a->y->saved[0].data, dx,
+                                           dtype);
+            fv_grad_close_as(a->dx, r * C, C, dx);
+            continue;
+        }
+        add_up(&window, 1.0f / (float)(a->k * a->k), dy, C, buffer + C, buffer);
+        fv_grad_store(a->dx, r * C, C, buffer);
     }
 }
 

@@ -9,6 +9,11 @@ static inline int64_t fv_row_length(const fv_var *x) {
     return x->shape.rank > 1 ? fv_shape_last(&x->shape) : 1;
 }
 
+/* Element i of a tensor. */
+static inline void *fv_row_at(const void *base, fv_dtype dtype, int64_t i) {
+    return (char *)base + i * (int64_t)fv_dtype_bytes(dtype);
+}
+
 /* n elements at element i: in place, or widened into buffer. */
 static inline const float *fv_row_read(const void *base, fv_dtype dtype, int64_t i, int64_t n,
                                        float *buffer) {
@@ -45,6 +50,17 @@ static inline float *fv_grad_open(const fv_grad *g, int64_t i, float *buffer) {
 static inline void fv_grad_close(const fv_grad *g, int64_t i, int64_t n, const float *values) {
     if (!g->data || (g->dtype == FV_F32 && !g->add)) return;
     fv_grad_store(g, i, n, values);
+}
+
+/* The same for kernels that write f32 and bf16: *dtype is the one to write in; buffer holds f32. */
+static inline void *fv_grad_open_as(const fv_grad *g, int64_t i, float *buffer, fv_dtype *dtype) {
+    const bool in_place = g->data && !g->add;
+    *dtype = in_place ? g->dtype : FV_F32;
+    return in_place ? fv_row_at(g->data, g->dtype, i) : buffer;
+}
+
+static inline void fv_grad_close_as(const fv_grad *g, int64_t i, int64_t n, const void *values) {
+    if (g->data && g->add) fv_grad_store(g, i, n, values);
 }
 
 /* Zeros n elements of a gradient that is written; one that is added to stays as it is. */
