@@ -66,6 +66,7 @@ typedef struct job {
     int64_t windows;     /* of all samples */
     int64_t N, Q, first; /* keys, queries, the first query's token */
     int64_t C, d, heads, tile;
+    int64_t ld; /* between rows of scores: whole cache lines, of bf16 too */
     float scale;
     fv_dtype dtype; /* of qkv, y and the products */
     size_t scratch_bytes;
@@ -93,21 +94,21 @@ static fv_status find(const fv_gemm_plan **plan, const job *j, int64_t m, int64_
 }
 
 static fv_status find_plans(job *j, bool backward) {
-    const int64_t N = j->N, d = j->d, C = j->C, wide = 3 * C;
+    const int64_t N = j->N, d = j->d, C = j->C, wide = 3 * C, ld = j->ld;
     const int64_t rest = j->Q % j->tile;
 
     for (int i = 0; i < (rest ? 2 : 1); i++) {
         const int64_t t = i ? rest : j->tile;
         plans *p = &j->plan;
-        FV_TRY(find(&p->scores[i], j, t, N, d, wide, wide, N, 0, 1, 0, FV_F32));
+        FV_TRY(find(&p->scores[i], j, t, N, d, wide, wide, ld, 0, 1, 0, FV_F32));
         if (!backward) {
-            FV_TRY(find(&p->output[i], j, t, d, N, N, wide, C, 0, 0, 0, j->dtype));
+            FV_TRY(find(&p->output[i], j, t, d, N, ld, wide, C, 0, 0, 0, j->dtype));
             continue;
         }
-        FV_TRY(find(&p->d_probs[i], j, t, N, d, C, wide, N, 0, 1, 0, FV_F32));
-        FV_TRY(find(&p->d_query[i], j, t, d, N, N, wide, d, 0, 0, 0, FV_F32));
-        FV_TRY(find(&p->d_key[i], j, N, d, t, N, wide, d, 1, 0, 1, FV_F32));
-        FV_TRY(find(&p->d_value[i], j, N, d, t, N, C, d, 1, 0, 1, FV_F32));
+        FV_TRY(find(&p->d_probs[i], j, t, N, d, C, wide, ld, 0, 1, 0, FV_F32));
+        FV_TRY(find(&p->d_query[i], j, t, d, N, ld, wide, d, 0, 0, 0, FV_F32));
+        FV_TRY(find(&p->d_key[i], j, N, d, t, ld, wide, d, 1, 0, 1, FV_F32));
+        FV_TRY(find(&p->d_value[i], j, N, d, t, ld, C, d, 1, 0, 1, FV_F32));
     }
     return FV_OK;
 }
@@ -120,6 +121,7 @@ static job make_job(const fv_var *y) {
     return (job){.y = y,
                  .windows = x->dim[0] * (x->rank == 4 ? x->dim[1] : 1),
                  .N = N,
+                 .ld = (N + 31) / 32 * 32,
                  .Q = Q,
                  .first = a->first,
                  .C = C,
@@ -141,7 +143,7 @@ static void run(job *j, const fv_gemm_plan *plan, const void *a, const void *b, 
 
 /* A row of n f32 in the product dtype: itself, or a bf16 copy at row r of narrow. */
 static void narrow_row(const job *j, const float *row, fv_bf16 *narrow, int64_t r) {
-    if (j->dtype == FV_BF16) fv_kernel()->to_bf16(j->N, row, narrow + r * j->N);
+    if (j->dtype == FV_BF16) fv_kernel()->to_bf16(j->N, row, narrow + r * j->ld);
 }
 
 static void forward_head(int64_t task, void *arg) {
@@ -152,7 +154,7 @@ static void forward_head(int64_t task, void *arg) {
     const int64_t queries = base + j->first * wide;
     float *lse = (float *)j->y->saved[0].data + task * j->Q;
     float *scores = fv_scratch(j->scratch_bytes);
-    fv_bf16 *narrow = (fv_bf16 *)(scores + j->tile * j->N);
+    fv_bf16 *narrow = (fv_bf16 *)(scores + j->tile * j->ld);
     const void *probs = j->dtype == FV_BF16 ? (void *)narrow : (void *)scores;
 
     for (int64_t i = 0; i < j->Q; i += j->tile) {
@@ -161,7 +163,7 @@ static void forward_head(int64_t task, void *arg) {
         run(j, j->plan.scores[last], at(j, qkv, queries + i * wide), at(j, qkv, base + j->C),
             scores);
         for (int64_t r = 0; r < t; r++) {
-            float *row = scores + r * j->N;
+            float *row = scores + r * j->ld;
             fv_kernel()->softmax(j->N, j->scale, row, row, &lse[i + r]);
             narrow_row(j, row, narrow, r);
         }
@@ -178,7 +180,7 @@ static fv_status forward(fv_var *y) {
     job j = make_job(y);
 
     if (fv_shape_numel(&y->shape) == 0) return FV_OK;
-    j.scratch_bytes = (size_t)(j.tile * j.N) * (sizeof(float) + sizeof(fv_bf16));
+    j.scratch_bytes = (size_t)(j.tile * j.ld) * (sizeof(float) + sizeof(fv_bf16));
     FV_TRY(fv_scratch_reserve(j.scratch_bytes));
     FV_TRY(find_plans(&j, false));
     fv_parallel(j.windows * j.heads, forward_head, &j);
@@ -202,7 +204,7 @@ typedef struct head_scratch {
 } head_scratch;
 
 static int64_t carve(const job *j, float *base, head_scratch *s) {
-    const int64_t scores = j->tile * j->N, half = (scores + 1) / 2;
+    const int64_t scores = j->tile * j->ld, half = (scores + 1) / 2;
     const int64_t rows = j->N * j->d, queries = j->Q * j->d;
 
     if (base) {
@@ -224,7 +226,7 @@ static void tile_gradients(const job *j, const head_scratch *s, const void *y, c
     const fv_kernels *k = fv_kernel();
 
     for (int64_t r = 0; r < t; r++) {
-        float *p = s->probs + r * j->N, *dp = s->d_probs + r * j->N;
+        float *p = s->probs + r * j->ld, *dp = s->d_probs + r * j->ld;
         const float delta = row_dot(j, at(j, y, r * j->C), at(j, dy, r * j->C), s->rows);
         k->softmax_from_lse(j->N, j->scale, p, lse[r], p);
         k->softmax_backward(j->N, j->scale, p, dp, delta, dp);
