@@ -93,10 +93,11 @@ typedef struct fv_kernels {
      * dgamma += dy xhat, dbeta += dy (either both or none may be NULL; they alias nothing) */
     void (*layernorm_backward)(int64_t n, const float *x, const float *gamma, const float *dy,
                                float mean, float rstd, float *dx, float *dgamma, float *dbeta);
-    /* erf form: y = x Phi(x) */
-    void (*gelu)(int64_t n, const float *x, float *y);
-    /* dx = dy (Phi(x) + x phi(x)) */
-    void (*gelu_backward)(int64_t n, const float *x, const float *dy, float *dx);
+    /* erf form: y = x Phi(x), both of one type */
+    void (*gelu)(int64_t n, const void *x, void *y, fv_dtype type);
+    /* dx = dy (Phi(x) + x phi(x)), x and dx of one type */
+    void (*gelu_backward)(int64_t n, const void *x, fv_dtype type, const void *dy, fv_dtype dy_type,
+                          void *dx);
     /* y = x Phi(x), slope = Phi(x) + x phi(x): the bits of gelu and, times dy, of gelu_backward;
      * slope may be x */
     void (*gelu_and_slope)(int64_t n, const float *x, float *y, float *slope);
@@ -176,6 +177,7 @@ void fv_kernels_init_avx512(fv_kernels *table);
 void fv_kernels_init_map_c(fv_kernels *table);
 void fv_kernels_init_map_avx2(fv_kernels *table);
 void fv_kernels_init_map_avx512(fv_kernels *table);
+void fv_kernels_init_gelu_avx512(fv_kernels *table);
 void fv_kernels_init_pool_c(fv_kernels *table);
 void fv_kernels_init_pool_avx2(fv_kernels *table);
 void fv_kernels_init_pool_avx512(fv_kernels *table);

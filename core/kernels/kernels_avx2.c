@@ -229,11 +229,11 @@ static inline __m256 normal_cdf(__m256 x, __m256 *density) {
     return _mm256_blendv_ps(_mm256_sub_ps(_mm256_set1_ps(1.0f), q), q, x);
 }
 
-static void gelu(int64_t n, const float *x, float *y) {
+static void gelu(int64_t n, const void *x, void *y, fv_dtype type) {
     for (int64_t i = 0; i < n; i += LANES) {
         __m256 density;
-        const __m256 v = load(n, i, x), phi = normal_cdf(v, &density);
-        store(n, i, y, _mm256_mul_ps(v, phi));
+        const __m256 v = load_as(type, n, i, x), phi = normal_cdf(v, &density);
+        store_as(type, n, i, y, _mm256_mul_ps(v, phi));
     }
 }
 
@@ -246,11 +246,12 @@ static inline __m256 gelu_slope(__m256 x, __m256 *phi) {
     return _mm256_fmadd_ps(x, _mm256_mul_ps(factor, density), *phi);
 }
 
-static void gelu_backward(int64_t n, const float *x, const float *dy, float *dx) {
+static void gelu_backward(int64_t n, const void *x, fv_dtype type, const void *dy, fv_dtype dy_type,
+                          void *dx) {
     for (int64_t i = 0; i < n; i += LANES) {
         __m256 phi;
-        const __m256 slope = gelu_slope(load(n, i, x), &phi);
-        store(n, i, dx, _mm256_mul_ps(load(n, i, dy), slope));
+        const __m256 slope = gelu_slope(load_as(type, n, i, x), &phi);
+        store_as(type, n, i, dx, _mm256_mul_ps(load_as(dy_type, n, i, dy), slope));
     }
 }
 

@@ -1,5 +1,6 @@
 /* The kernels in plain C: the base of every table and what the others are compared with.  Sums run
  * in double where a row's accuracy depends on them. */
+#include "core/kernels/kernels_c.h"
 #include "core/kernels/kernels.h"
 
 #include <math.h>
@@ -141,8 +142,11 @@ static void layernorm_backward(int64_t n, const float *x, const float *gamma, co
 /* Phi(x) = erfc(-x / sqrt 2) / 2: no cancellation for negative x, unlike (1 + erf) / 2. */
 static float normal_cdf(float x) { return 0.5f * erfcf(-x * SQRT_HALF); }
 
-static void gelu(int64_t n, const float *x, float *y) {
-    for (int64_t i = 0; i < n; i++) y[i] = x[i] * normal_cdf(x[i]);
+static void gelu(int64_t n, const void *x, void *y, fv_dtype type) {
+    for (int64_t i = 0; i < n; i++) {
+        const float v = load_as(type, x, i);
+        store_as(type, y, i, v * normal_cdf(v));
+    }
 }
 
 static float gelu_slope(float x) {
@@ -150,8 +154,10 @@ static float gelu_slope(float x) {
     return normal_cdf(x) + x * density;
 }
 
-static void gelu_backward(int64_t n, const float *x, const float *dy, float *dx) {
-    for (int64_t i = 0; i < n; i++) dx[i] = dy[i] * gelu_slope(x[i]);
+static void gelu_backward(int64_t n, const void *x, fv_dtype type, const void *dy, fv_dtype dy_type,
+                          void *dx) {
+    for (int64_t i = 0; i < n; i++)
+        store_as(type, dx, i, load_as(dy_type, dy, i) * gelu_slope(load_as(type, x, i)));
 }
 
 static void gelu_and_slope(int64_t n, const float *x, float *y, float *slope) {

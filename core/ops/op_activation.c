@@ -21,10 +21,16 @@ static void sigmoid_backward(int64_t n, const float *y, const float *dy, float *
     for (int64_t i = 0; i < n; i++) dx[i] = dy[i] * y[i] * (1.0f - y[i]);
 }
 
+static void gelu(int64_t n, const float *x, float *y) { fv_kernel()->gelu(n, x, y, FV_F32); }
+
+static void gelu_backward(int64_t n, const float *x, const float *dy, float *dx) {
+    fv_kernel()->gelu_backward(n, x, FV_F32, dy, FV_F32, dx);
+}
+
 static void compute(fv_activation_kind kind, int64_t n, const float *x, float *y) {
     const fv_kernels *k = fv_kernel();
     void (*const fn[])(int64_t, const float *, float *) = {
-        [FV_GELU] = k->gelu, [FV_RELU] = k->relu, [FV_SILU] = k->silu, [FV_SIGMOID] = k->sigmoid};
+        [FV_GELU] = gelu, [FV_RELU] = k->relu, [FV_SILU] = k->silu, [FV_SIGMOID] = k->sigmoid};
     fn[kind](n, x, y);
 }
 
@@ -33,7 +39,7 @@ static void differentiate(fv_activation_kind kind, int64_t n, const float *from,
                           float *dx) {
     const fv_kernels *k = fv_kernel();
     void (*const fn[])(int64_t, const float *, const float *,
-                       float *) = {[FV_GELU] = k->gelu_backward,
+                       float *) = {[FV_GELU] = gelu_backward,
                                    [FV_RELU] = k->relu_backward,
                                    [FV_SILU] = k->silu_backward,
                                    [FV_SIGMOID] = sigmoid_backward};

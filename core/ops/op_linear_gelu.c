@@ -24,16 +24,16 @@ typedef struct gelu_args {
     int64_t columns;
 } gelu_args;
 
+static void *at(const void *base, fv_dtype dtype, int64_t i) {
+    return (char *)base + i * (int64_t)fv_dtype_bytes(dtype);
+}
+
 static void gelu_tile(fv_span rows, fv_span cols, void *arg) {
     const gelu_args *a = arg;
-    float *row = a->dtype == FV_BF16 ? fv_scratch((size_t)cols.count * sizeof(float)) : NULL;
 
     for (int64_t r = rows.first; r < rows.first + rows.count; r++) {
         const int64_t i = r * a->columns + cols.first;
-        const float *z = fv_row_read(a->z, a->dtype, i, cols.count, row);
-        float *out = fv_row_open(a->out, a->dtype, i, row);
-        fv_kernel()->gelu(cols.count, z, out);
-        fv_row_close(a->out, a->dtype, i, cols.count, out);
+        fv_kernel()->gelu(cols.count, at(a->z, a->dtype, i), at(a->out, a->dtype, i), a->dtype);
     }
 }
 
@@ -42,7 +42,6 @@ static fv_status forward(fv_var *y) {
     gelu_args args = {
         .z = z, .out = y->data, .dtype = y->dtype, .columns = fv_shape_last(&y->shape)};
 
-    FV_TRY(fv_scratch_reserve((size_t)args.columns * sizeof(float)));
     return fv_linear_product(y, z, y->dtype, gelu_tile, &args);
 }
 
@@ -54,7 +53,7 @@ static void restore_rows(int64_t first, int64_t count, void *arg) {
     if (a->dtype == FV_F32)
         fv_kernel()->gelu_and_slope(n, (const float *)a->z + i, (float *)a->out + i, a->slope + i);
     else
-        gelu_tile((fv_span){first, count}, (fv_span){0, a->columns}, arg);
+        fv_kernel()->gelu(n, at(a->z, a->dtype, i), at(a->out, a->dtype, i), a->dtype);
 }
 
 static fv_status restore(fv_var *y) {
@@ -65,26 +64,20 @@ static fv_status restore(fv_var *y) {
                       .dtype = y->dtype,
                       .columns = fv_shape_last(&y->shape)};
 
-    FV_TRY(fv_scratch_reserve((size_t)args.columns * sizeof(float)));
     fv_parallel_rows(&grid, restore_rows, &args);
     return FV_OK;
 }
 
 static void gelu_backward_rows(int64_t first, int64_t count, void *arg) {
     const gelu_args *a = arg;
-    const int64_t n = a->columns;
-    float *scratch = fv_scratch((size_t)(3 * n) * sizeof(float));
+    const int64_t i = first * a->columns, n = count * a->columns;
+    const void *dy = at(a->dy, a->dy_dtype, i);
+    void *dz = at(a->out, a->dtype, i);
 
-    for (int64_t r = first; r < first + count; r++) {
-        const int64_t i = r * n;
-        const float *dy = fv_row_read(a->dy, a->dy_dtype, i, n, scratch + n);
-        float *dz = fv_row_open(a->out, a->dtype, i, scratch + 2 * n);
-        if (a->slope)
-            for (int64_t k = 0; k < n; k++) dz[k] = dy[k] * a->slope[i + k];
-        else
-            fv_kernel()->gelu_backward(n, fv_row_read(a->z, a->dtype, i, n, scratch), dy, dz);
-        fv_row_close(a->out, a->dtype, i, n, dz);
-    }
+    if (a->slope)
+        for (int64_t k = 0; k < n; k++) ((float *)dz)[k] = ((const float *)dy)[k] * a->slope[i + k];
+    else
+        fv_kernel()->gelu_backward(n, at(a->z, a->dtype, i), a->dtype, dy, a->dy_dtype, dz);
 }
 
 static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
@@ -94,7 +87,6 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
     float *dz = fv_tape_scratch(y->tape, fv_shape_numel(&y->shape)); /* bf16 uses half of it */
 
     if (!dz) return FV_ERR_NOMEM;
-    FV_TRY(fv_scratch_reserve((size_t)(3 * n) * sizeof(float)));
     fv_parallel_rows(&grid, gelu_backward_rows,
                      &(gelu_args){.z = y->saved[0].data,
                                   .slope = slope,

@@ -331,11 +331,11 @@ Test(core_kernels, gelu_is_accurate_everywhere) {
     const float one = 1.0f;
     for (const fv_kernels *k = tables; k < tables + n_tables; k++) {
         for (float v = -12.0f; v < 12.0f; v += 0.00037f) {
-            k->gelu(1, &v, y);
+            k->gelu(1, &v, y, FV_F32);
             const double want = (double)v * cdf((double)v);
             check(k->isa, "gelu", 1, 0, (double)*y, want, 2e-8, fabsf(v) < 4.0f ? 4e-6 : 1e-3);
             check(k->isa, "gelu", 1, 0, (double)*y, want, 1.5e-7 * fabs((double)v), 0.0);
-            k->gelu_backward(1, &v, &one, y);
+            k->gelu_backward(1, &v, FV_F32, &one, FV_F32, y);
             check(k->isa, "gelu_backward", 1, 0, (double)*y, gelu_slope((double)v), 2.5e-7, 0.0);
         }
     }
@@ -346,31 +346,56 @@ Test(core_kernels, gelu_tails_and_aliasing) {
         random_row(x, n, 13, 3.0f);
         random_row(z, n, 14, 1.0f);
         mark(y, n);
-        k->gelu(n, x, y);
+        k->gelu(n, x, y, FV_F32);
         check_mark("gelu", y, n);
         for (int64_t i = 0; i < n; i++)
             check(k->isa, "gelu", n, i, (double)y[i], (double)x[i] * cdf((double)x[i]), 1e-6, 0.0);
         memcpy(q, x, (size_t)n * sizeof *q);
-        k->gelu(n, q, q);
+        k->gelu(n, q, q, FV_F32);
         cr_assert_eq(memcmp(y, q, (size_t)n * sizeof *y), 0);
         mark(y, n);
-        k->gelu_backward(n, x, z, y);
+        k->gelu_backward(n, x, FV_F32, z, FV_F32, y);
         check_mark("gelu_backward", y, n);
         for (int64_t i = 0; i < n; i++)
             check(k->isa, "gelu_backward", n, i, (double)y[i],
                   (double)z[i] * gelu_slope((double)x[i]), 1e-6, 0.0);
-        k->gelu_backward(n, x, z, z);
+        k->gelu_backward(n, x, FV_F32, z, FV_F32, z);
         cr_assert_eq(memcmp(y, z, (size_t)n * sizeof *y), 0);
 
         for (int64_t i = 0; i < n; i++) g[i] = 1.0f;
-        k->gelu_backward(n, x, g, z);
+        k->gelu_backward(n, x, FV_F32, g, FV_F32, z);
         memcpy(q, x, (size_t)n * sizeof *q);
         mark(y, n);
         k->gelu_and_slope(n, q, y, q);
         check_mark("gelu_and_slope", y, n);
         cr_assert_arr_eq(q, z, (size_t)n * sizeof *q, "%s: slopes of %d", k->isa, (int)n);
-        k->gelu(n, x, q);
+        k->gelu(n, x, q, FV_F32);
         cr_assert_arr_eq(q, y, (size_t)n * sizeof *q, "%s: values of %d", k->isa, (int)n);
+    }
+}
+
+/* As widened, computed and rounded: dy may be f32 beside them. */
+Test(core_kernels, gelu_of_bf16) {
+    FOR_ALL(k, n) {
+        fv_bf16 *narrow = (fv_bf16 *)g, *narrow_dy = narrow + n, *out = (fv_bf16 *)b;
+        random_row(x, n, 13, 3.0f);
+        random_row(z, n, 14, 1.0f);
+        k->to_bf16(n, x, narrow);
+        k->to_bf16(n, z, narrow_dy);
+        k->from_bf16(n, narrow, x);
+        for (int mixed = 0; mixed < 2; mixed++) {
+            if (!mixed) k->from_bf16(n, narrow_dy, z);
+            k->gelu_backward(n, x, FV_F32, z, FV_F32, y);
+            k->to_bf16(n, y, (fv_bf16 *)q);
+            k->gelu_backward(n, narrow, FV_BF16, mixed ? (void *)z : (void *)narrow_dy,
+                             mixed ? FV_F32 : FV_BF16, out);
+            cr_assert_arr_eq(out, q, (size_t)n * sizeof *out, "%s: slopes of %d", k->isa, (int)n);
+            random_row(z, n, 15, 1.0f);
+        }
+        k->gelu(n, x, y, FV_F32);
+        k->to_bf16(n, y, (fv_bf16 *)q);
+        k->gelu(n, narrow, narrow, FV_BF16);
+        cr_assert_arr_eq(narrow, q, (size_t)n * sizeof *narrow, "%s: values of %d", k->isa, (int)n);
     }
 }
 
@@ -381,8 +406,8 @@ Test(core_kernels, gelu_special_values) {
     const float ones[] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
 
     for (const fv_kernels *k = tables; k < tables + n_tables; k++) {
-        k->gelu(9, in, y);
-        k->gelu_backward(9, in, ones, z);
+        k->gelu(9, in, y, FV_F32);
+        k->gelu_backward(9, in, FV_F32, ones, FV_F32, z);
         for (int i = 0; i < 9; i++) {
             check(k->isa, "gelu", 9, i, (double)y[i], value[i], 2e-45, 1e-6);
             check(k->isa, "gelu_backward", 9, i, (double)z[i], slope[i], 2e-7, 0.0);
