@@ -113,20 +113,21 @@ typedef struct fv_kernels {
     void (*relu_backward)(int64_t n, const float *y, const float *dy, float *dx);
     /* Batch norm over rows of n channels, x [rows,n] without gaps; per channel c, rows in order: */
     /* sum_c += sum_r x_rc, here of rows ld apart */
-    void (*column_sums)(int64_t rows, int64_t n, int64_t ld, const float *x, float *sum);
-    void (*column_sums_bf16)(int64_t rows, int64_t n, int64_t ld, const fv_bf16 *x, float *sum);
+    void (*column_sums)(int64_t rows, int64_t n, int64_t ld, const void *x, fv_dtype type,
+                        float *sum);
     /* sum_c += sum_r (x_rc - mean_c)^2 */
-    void (*square_sums)(int64_t rows, int64_t n, const float *x, const float *mean, float *sum);
+    void (*square_sums)(int64_t rows, int64_t n, const void *x, fv_dtype type, const float *mean,
+                        float *sum);
     /* product_c += sum_r y_rc (x_rc - mean_c), sum_c += sum_r y_rc */
-    void (*product_sums)(int64_t rows, int64_t n, const float *x, const float *mean, const float *y,
-                         float *product, float *sum);
-    /* y_rc = (x_rc - mean_c) a_c + b_c */
-    void (*normalize)(int64_t rows, int64_t n, const float *x, const float *mean, const float *a,
-                      const float *b, float *y);
+    void (*product_sums)(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
+                         const void *y, fv_dtype y_type, float *product, float *sum);
+    /* y_rc = (x_rc - mean_c) a_c + b_c; here and below the output may alias inputs of its type */
+    void (*normalize)(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
+                      const float *a, const float *b, void *y, fv_dtype y_type);
     /* dx_rc = a_c dy_rc + c_c (x_rc - mean_c) + b_c */
-    void (*normalize_backward)(int64_t rows, int64_t n, const float *x, const float *mean,
-                               const float *dy, const float *a, const float *c, const float *b,
-                               float *dx);
+    void (*normalize_backward)(int64_t rows, int64_t n, const void *x, fv_dtype x_type,
+                               const float *mean, const void *dy, fv_dtype dy_type, const float *a,
+                               const float *c, const float *b, void *dx, fv_dtype dx_type);
     /* One window of pixels of n channels, x and y of one type, count > 0: y_c = max_i x[offset_i + c] and
      * winner_c = its place_i (NULL: nobody asks).  The first wins a tie, NaN wins always, the last one. */
     void (*max_pool)(const fv_window *w, int64_t n, const void *x, fv_dtype type, void *y,

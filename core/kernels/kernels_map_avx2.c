@@ -22,56 +22,120 @@ static void relu_backward(int64_t n, const float *y, const float *dy, float *dx)
         store(n, i, dx, _mm256_and_ps(passes(load(n, i, y)), load(n, i, dy)));
 }
 
-/* Below, rows go by in order; the sums and coefficients of their channels stay in the first cache. */
+/* Below, rows go by in order; the sums and coefficients of their channels stay in the first cache.  Types are
+ * constants where the first of each two functions is inlined, but for mixed ones. */
 
-static void column_sums(int64_t rows, int64_t n, int64_t ld, const float *x, float *sum) {
-    for (int64_t r = 0; r < rows; r++, x += ld)
-        for (int64_t i = 0; i < n; i += LANES)
-            store(n, i, sum, _mm256_add_ps(load(n, i, sum), load(n, i, x)));
+/* The vector at column i of row r of x. */
+static inline __m256 load_row(fv_dtype type, int64_t n, int64_t ld, int64_t r, int64_t i,
+                              const void *x) {
+    return type == FV_F32 ? load(n, i, (const float *)x + r * ld)
+                          : widen(n, i, (const fv_bf16 *)x + r * ld);
 }
 
-static void column_sums_bf16(int64_t rows, int64_t n, int64_t ld, const fv_bf16 *x, float *sum) {
-    for (int64_t r = 0; r < rows; r++, x += ld)
-        for (int64_t i = 0; i < n; i += LANES)
-            store(n, i, sum, _mm256_add_ps(load(n, i, sum), widen(n, i, x)));
+static inline void store_row(fv_dtype type, int64_t n, int64_t r, int64_t i, void *y, __m256 v) {
+    if (type == FV_F32)
+        store(n, i, (float *)y + r * n, v);
+    else
+        store_as(FV_BF16, n, i, (fv_bf16 *)y + r * n, v);
 }
 
-static void square_sums(int64_t rows, int64_t n, const float *x, const float *mean, float *sum) {
-    for (int64_t r = 0; r < rows; r++, x += n)
+static inline __attribute__((always_inline)) void
+sum_columns(int64_t rows, int64_t n, int64_t ld, const void *x, fv_dtype type, float *sum) {
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < n; i += LANES)
+            store(n, i, sum, _mm256_add_ps(load(n, i, sum), load_row(type, n, ld, r, i, x)));
+}
+
+static void column_sums(int64_t rows, int64_t n, int64_t ld, const void *x, fv_dtype type,
+                        float *sum) {
+    if (type == FV_F32)
+        sum_columns(rows, n, ld, x, FV_F32, sum);
+    else
+        sum_columns(rows, n, ld, x, FV_BF16, sum);
+}
+
+static inline __attribute__((always_inline)) void sum_squares_of(int64_t rows, int64_t n,
+                                                                 const void *x, fv_dtype type,
+                                                                 const float *mean, float *sum) {
+    for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < n; i += LANES) {
-            const __m256 d = _mm256_sub_ps(load(n, i, x), load(n, i, mean));
+            const __m256 d = _mm256_sub_ps(load_row(type, n, n, r, i, x), load(n, i, mean));
             store(n, i, sum, _mm256_fmadd_ps(d, d, load(n, i, sum)));
         }
 }
 
-static void product_sums(int64_t rows, int64_t n, const float *x, const float *mean, const float *y,
-                         float *product, float *sum) {
-    for (int64_t r = 0; r < rows; r++, x += n, y += n)
+static void square_sums(int64_t rows, int64_t n, const void *x, fv_dtype type, const float *mean,
+                        float *sum) {
+    if (type == FV_F32)
+        sum_squares_of(rows, n, x, FV_F32, mean, sum);
+    else
+        sum_squares_of(rows, n, x, FV_BF16, mean, sum);
+}
+
+static inline __attribute__((always_inline)) void
+sum_products(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
+             const void *y, fv_dtype y_type, float *product, float *sum) {
+    for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < n; i += LANES) {
-            const __m256 g = load(n, i, y), d = _mm256_sub_ps(load(n, i, x), load(n, i, mean));
+            const __m256 g = load_row(y_type, n, n, r, i, y);
+            const __m256 d = _mm256_sub_ps(load_row(x_type, n, n, r, i, x), load(n, i, mean));
             store(n, i, product, _mm256_fmadd_ps(g, d, load(n, i, product)));
             store(n, i, sum, _mm256_add_ps(load(n, i, sum), g));
         }
 }
 
-static void normalize(int64_t rows, int64_t n, const float *x, const float *mean, const float *a,
-                      const float *b, float *y) {
-    for (int64_t r = 0; r < rows; r++, x += n, y += n)
+static void product_sums(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
+                         const void *y, fv_dtype y_type, float *product, float *sum) {
+    if (x_type == FV_F32 && y_type == FV_F32)
+        sum_products(rows, n, x, FV_F32, mean, y, FV_F32, product, sum);
+    else if (x_type == FV_BF16 && y_type == FV_BF16)
+        sum_products(rows, n, x, FV_BF16, mean, y, FV_BF16, product, sum);
+    else
+        sum_products(rows, n, x, x_type, mean, y, y_type, product, sum);
+}
+
+static inline __attribute__((always_inline)) void
+normalize_as(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
+             const float *a, const float *b, void *y, fv_dtype y_type) {
+    for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < n; i += LANES) {
-            const __m256 d = _mm256_sub_ps(load(n, i, x), load(n, i, mean));
-            store(n, i, y, _mm256_fmadd_ps(d, load(n, i, a), load(n, i, b)));
+            const __m256 d = _mm256_sub_ps(load_row(x_type, n, n, r, i, x), load(n, i, mean));
+            store_row(y_type, n, r, i, y, _mm256_fmadd_ps(d, load(n, i, a), load(n, i, b)));
         }
 }
 
-static void normalize_backward(int64_t rows, int64_t n, const float *x, const float *mean,
-                               const float *dy, const float *a, const float *c, const float *b,
-                               float *dx) {
-    for (int64_t r = 0; r < rows; r++, x += n, dy += n, dx += n)
+static void normalize(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
+                      const float *a, const float *b, void *y, fv_dtype y_type) {
+    if (x_type == FV_F32 && y_type == FV_F32)
+        normalize_as(rows, n, x, FV_F32, mean, a, b, y, FV_F32);
+    else if (x_type == FV_BF16 && y_type == FV_BF16)
+        normalize_as(rows, n, x, FV_BF16, mean, a, b, y, FV_BF16);
+    else
+        normalize_as(rows, n, x, x_type, mean, a, b, y, y_type);
+}
+
+static inline __attribute__((always_inline)) void
+normalize_back(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
+               const void *dy, fv_dtype dy_type, const float *a, const float *c, const float *b,
+               void *dx, fv_dtype dx_type) {
+    for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < n; i += LANES) {
-            const __m256 d = _mm256_sub_ps(load(n, i, x), load(n, i, mean));
+            const __m256 d = _mm256_sub_ps(load_row(x_type, n, n, r, i, x), load(n, i, mean));
             const __m256 rest = _mm256_fmadd_ps(load(n, i, c), d, load(n, i, b));
-            store(n, i, dx, _mm256_fmadd_ps(load(n, i, a), load(n, i, dy), rest));
+            const __m256 g = load_row(dy_type, n, n, r, i, dy);
+            store_row(dx_type, n, r, i, dx, _mm256_fmadd_ps(load(n, i, a), g, rest));
         }
+}
+
+static void normalize_backward(int64_t rows, int64_t n, const void *x, fv_dtype x_type,
+                               const float *mean, const void *dy, fv_dtype dy_type, const float *a,
+                               const float *c, const float *b, void *dx, fv_dtype dx_type) {
+    if (x_type == FV_F32 && dy_type == FV_F32 && dx_type == FV_F32)
+        normalize_back(rows, n, x, FV_F32, mean, dy, FV_F32, a, c, b, dx, FV_F32);
+    else if (x_type == FV_BF16 && dy_type == FV_BF16 && dx_type == FV_BF16)
+        normalize_back(rows, n, x, FV_BF16, mean, dy, FV_BF16, a, c, b, dx, FV_BF16);
+    else
+        normalize_back(rows, n, x, x_type, mean, dy, dy_type, a, c, b, dx, dx_type);
 }
 
 /* Half of a strip; taps is a constant where this is inlined: 2 taps sums stay in registers. */
@@ -168,7 +232,6 @@ void fv_kernels_init_map_avx2(fv_kernels *table) {
     table->relu = relu;
     table->relu_backward = relu_backward;
     table->column_sums = column_sums;
-    table->column_sums_bf16 = column_sums_bf16;
     table->square_sums = square_sums;
     table->product_sums = product_sums;
     table->normalize = normalize;

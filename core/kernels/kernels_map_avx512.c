@@ -28,95 +28,184 @@ static void relu_backward(int64_t n, const float *y, const float *dy, float *dx)
     }
 }
 
-/* Below, coefficients of 16 channels stay in registers while the rows go by. */
+/* Below, sums and coefficients of a block of columns stay in registers while the rows go by.  Types are
+ * constants where the first of each two functions is inlined, but for mixed ones. */
 
-#define SUMS 4 /* vectors of columns at a time: whole cache lines of a row, also of bf16 */
+#define VECTORS 4 /* of columns at a time: whole cache lines of a row, also of bf16 */
 
-/* x: bf16 or floats, from the first column on; `narrow` is a constant where this is inlined. */
-static inline __attribute__((always_inline)) void
-sum_columns(int64_t rows, int64_t n, int64_t ld, const void *x, bool narrow, float *sum) {
-    for (int64_t i = 0; i < n; i += SUMS * LANES) {
-        __m512 s[SUMS];
+/* Lanes of the vectors at column i. */
+static inline __attribute__((always_inline)) void live(int64_t n, int64_t i, __mmask16 k[VECTORS]) {
 #pragma GCC unroll 4
-        for (int v = 0; v < SUMS; v++) s[v] = load(lanes(n, i + v * LANES), sum + i + v * LANES);
+    for (int v = 0; v < VECTORS; v++) k[v] = lanes(n, i + v * LANES);
+}
+
+static inline __attribute__((always_inline)) void load_all(const __mmask16 k[VECTORS],
+                                                           const float *x, __m512 y[VECTORS]) {
+#pragma GCC unroll 4
+    for (int v = 0; v < VECTORS; v++) y[v] = load(k[v], x + v * LANES);
+}
+
+static inline __attribute__((always_inline)) void store_all(const __mmask16 k[VECTORS], float *y,
+                                                            const __m512 x[VECTORS]) {
+#pragma GCC unroll 4
+    for (int v = 0; v < VECTORS; v++) _mm512_mask_storeu_ps(y + v * LANES, k[v], x[v]);
+}
+
+static inline __attribute__((always_inline)) void
+sum_columns(int64_t rows, int64_t n, int64_t ld, const void *x, fv_dtype type, float *sum) {
+    for (int64_t i = 0; i < n; i += VECTORS * LANES) {
+        __mmask16 k[VECTORS];
+        __m512 s[VECTORS];
+        live(n, i, k);
+        load_all(k, sum + i, s);
         for (int64_t r = 0; r < rows; r++) {
 #pragma GCC unroll 4
-            for (int v = 0; v < SUMS; v++) {
-                const __mmask16 k = lanes(n, i + v * LANES);
+            for (int v = 0; v < VECTORS; v++) {
                 const int64_t at = r * ld + i + v * LANES;
-                s[v] = _mm512_add_ps(s[v], narrow ? widen(k, (const fv_bf16 *)x + at)
-                                                  : load(k, (const float *)x + at));
+                s[v] = _mm512_add_ps(s[v], load_as(type, k[v], x, at));
             }
         }
+        store_all(k, sum + i, s);
+    }
+}
+
+static void column_sums(int64_t rows, int64_t n, int64_t ld, const void *x, fv_dtype type,
+                        float *sum) {
+    if (type == FV_F32)
+        sum_columns(rows, n, ld, x, FV_F32, sum);
+    else
+        sum_columns(rows, n, ld, x, FV_BF16, sum);
+}
+
+static inline __attribute__((always_inline)) void sum_squares_of(int64_t rows, int64_t n,
+                                                                 const void *x, fv_dtype type,
+                                                                 const float *mean, float *sum) {
+    for (int64_t i = 0; i < n; i += VECTORS * LANES) {
+        __mmask16 k[VECTORS];
+        __m512 m[VECTORS], s[VECTORS];
+        live(n, i, k);
+        load_all(k, mean + i, m);
+        load_all(k, sum + i, s);
+        for (int64_t r = 0; r < rows; r++) {
 #pragma GCC unroll 4
-        for (int v = 0; v < SUMS; v++)
-            _mm512_mask_storeu_ps(sum + i + v * LANES, lanes(n, i + v * LANES), s[v]);
-    }
-}
-
-static void column_sums(int64_t rows, int64_t n, int64_t ld, const float *x, float *sum) {
-    sum_columns(rows, n, ld, x, false, sum);
-}
-
-static void column_sums_bf16(int64_t rows, int64_t n, int64_t ld, const fv_bf16 *x, float *sum) {
-    sum_columns(rows, n, ld, x, true, sum);
-}
-
-static void square_sums(int64_t rows, int64_t n, const float *x, const float *mean, float *sum) {
-    for (int64_t i = 0; i < n; i += LANES) {
-        const __mmask16 k = lanes(n, i);
-        const __m512 m = load(k, mean + i);
-        __m512 s = load(k, sum + i);
-        for (int64_t r = 0; r < rows; r++) {
-            const __m512 d = _mm512_sub_ps(load(k, x + r * n + i), m);
-            s = _mm512_fmadd_ps(d, d, s);
+            for (int v = 0; v < VECTORS; v++) {
+                const int64_t at = r * n + i + v * LANES;
+                const __m512 d = _mm512_sub_ps(load_as(type, k[v], x, at), m[v]);
+                s[v] = _mm512_fmadd_ps(d, d, s[v]);
+            }
         }
-        _mm512_mask_storeu_ps(sum + i, k, s);
+        store_all(k, sum + i, s);
     }
 }
 
-static void product_sums(int64_t rows, int64_t n, const float *x, const float *mean, const float *y,
-                         float *product, float *sum) {
-    for (int64_t i = 0; i < n; i += LANES) {
-        const __mmask16 k = lanes(n, i);
-        const __m512 m = load(k, mean + i);
-        __m512 p = load(k, product + i), s = load(k, sum + i);
+static void square_sums(int64_t rows, int64_t n, const void *x, fv_dtype type, const float *mean,
+                        float *sum) {
+    if (type == FV_F32)
+        sum_squares_of(rows, n, x, FV_F32, mean, sum);
+    else
+        sum_squares_of(rows, n, x, FV_BF16, mean, sum);
+}
+
+static inline __attribute__((always_inline)) void
+sum_products(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
+             const void *y, fv_dtype y_type, float *product, float *sum) {
+    for (int64_t i = 0; i < n; i += VECTORS * LANES) {
+        __mmask16 k[VECTORS];
+        __m512 m[VECTORS], p[VECTORS], s[VECTORS];
+        live(n, i, k);
+        load_all(k, mean + i, m);
+        load_all(k, product + i, p);
+        load_all(k, sum + i, s);
         for (int64_t r = 0; r < rows; r++) {
-            const __m512 v = load(k, y + r * n + i);
-            p = _mm512_fmadd_ps(v, _mm512_sub_ps(load(k, x + r * n + i), m), p);
-            s = _mm512_add_ps(s, v);
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) {
+                const int64_t at = r * n + i + v * LANES;
+                const __m512 g = load_as(y_type, k[v], y, at);
+                const __m512 d = _mm512_sub_ps(load_as(x_type, k[v], x, at), m[v]);
+                p[v] = _mm512_fmadd_ps(g, d, p[v]);
+                s[v] = _mm512_add_ps(s[v], g);
+            }
         }
-        _mm512_mask_storeu_ps(product + i, k, p);
-        _mm512_mask_storeu_ps(sum + i, k, s);
+        store_all(k, product + i, p);
+        store_all(k, sum + i, s);
     }
 }
 
-static void normalize(int64_t rows, int64_t n, const float *x, const float *mean, const float *a,
-                      const float *b, float *y) {
-    for (int64_t i = 0; i < n; i += LANES) {
-        const __mmask16 k = lanes(n, i);
-        const __m512 m = load(k, mean + i), va = load(k, a + i), vb = load(k, b + i);
+static void product_sums(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
+                         const void *y, fv_dtype y_type, float *product, float *sum) {
+    if (x_type == FV_F32 && y_type == FV_F32)
+        sum_products(rows, n, x, FV_F32, mean, y, FV_F32, product, sum);
+    else if (x_type == FV_BF16 && y_type == FV_BF16)
+        sum_products(rows, n, x, FV_BF16, mean, y, FV_BF16, product, sum);
+    else
+        sum_products(rows, n, x, x_type, mean, y, y_type, product, sum);
+}
+
+static inline __attribute__((always_inline)) void
+normalize_as(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
+             const float *a, const float *b, void *y, fv_dtype y_type) {
+    for (int64_t i = 0; i < n; i += VECTORS * LANES) {
+        __mmask16 k[VECTORS];
+        __m512 m[VECTORS], va[VECTORS], vb[VECTORS];
+        live(n, i, k);
+        load_all(k, mean + i, m);
+        load_all(k, a + i, va);
+        load_all(k, b + i, vb);
         for (int64_t r = 0; r < rows; r++) {
-            const __m512 d = _mm512_sub_ps(load(k, x + r * n + i), m);
-            _mm512_mask_storeu_ps(y + r * n + i, k, _mm512_fmadd_ps(d, va, vb));
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) {
+                const int64_t at = r * n + i + v * LANES;
+                const __m512 d = _mm512_sub_ps(load_as(x_type, k[v], x, at), m[v]);
+                store_as(y_type, k[v], y, at, _mm512_fmadd_ps(d, va[v], vb[v]));
+            }
         }
     }
 }
 
-static void normalize_backward(int64_t rows, int64_t n, const float *x, const float *mean,
-                               const float *dy, const float *a, const float *c, const float *b,
-                               float *dx) {
-    for (int64_t i = 0; i < n; i += LANES) {
-        const __mmask16 k = lanes(n, i);
-        const __m512 m = load(k, mean + i), va = load(k, a + i);
-        const __m512 vc = load(k, c + i), vb = load(k, b + i);
+static void normalize(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
+                      const float *a, const float *b, void *y, fv_dtype y_type) {
+    if (x_type == FV_F32 && y_type == FV_F32)
+        normalize_as(rows, n, x, FV_F32, mean, a, b, y, FV_F32);
+    else if (x_type == FV_BF16 && y_type == FV_BF16)
+        normalize_as(rows, n, x, FV_BF16, mean, a, b, y, FV_BF16);
+    else
+        normalize_as(rows, n, x, x_type, mean, a, b, y, y_type);
+}
+
+static inline __attribute__((always_inline)) void
+normalize_back(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
+               const void *dy, fv_dtype dy_type, const float *a, const float *c, const float *b,
+               void *dx, fv_dtype dx_type) {
+    for (int64_t i = 0; i < n; i += VECTORS * LANES) {
+        __mmask16 k[VECTORS];
+        __m512 m[VECTORS], va[VECTORS], vb[VECTORS], vc[VECTORS];
+        live(n, i, k);
+        load_all(k, mean + i, m);
+        load_all(k, a + i, va);
+        load_all(k, b + i, vb);
+        load_all(k, c + i, vc);
         for (int64_t r = 0; r < rows; r++) {
-            const __m512 d = _mm512_sub_ps(load(k, x + r * n + i), m);
-            const __m512 rest = _mm512_fmadd_ps(vc, d, vb);
-            _mm512_mask_storeu_ps(dx + r * n + i, k,
-                                  _mm512_fmadd_ps(va, load(k, dy + r * n + i), rest));
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) {
+                const int64_t at = r * n + i + v * LANES;
+                const __m512 d = _mm512_sub_ps(load_as(x_type, k[v], x, at), m[v]);
+                const __m512 rest = _mm512_fmadd_ps(vc[v], d, vb[v]);
+                const __m512 g = load_as(dy_type, k[v], dy, at);
+                store_as(dx_type, k[v], dx, at, _mm512_fmadd_ps(va[v], g, rest));
+            }
         }
     }
+}
+
+static void normalize_backward(int64_t rows, int64_t n, const void *x, fv_dtype x_type,
+                               const float *mean, const void *dy, fv_dtype dy_type, const float *a,
+                               const float *c, const float *b, void *dx, fv_dtype dx_type) {
+    if (x_type == FV_F32 && dy_type == FV_F32 && dx_type == FV_F32)
+        normalize_back(rows, n, x, FV_F32, mean, dy, FV_F32, a, c, b, dx, FV_F32);
+    else if (x_type == FV_BF16 && dy_type == FV_BF16 && dx_type == FV_BF16)
+        normalize_back(rows, n, x, FV_BF16, mean, dy, FV_BF16, a, c, b, dx, FV_BF16);
+    else
+        normalize_back(rows, n, x, x_type, mean, dy, dy_type, a, c, b, dx, dx_type);
 }
 
 typedef struct sums_pd {
@@ -160,7 +249,6 @@ void fv_kernels_init_map_avx512(fv_kernels *table) {
     table->relu = relu;
     table->relu_backward = relu_backward;
     table->column_sums = column_sums;
-    table->column_sums_bf16 = column_sums_bf16;
     table->square_sums = square_sums;
     table->product_sums = product_sums;
     table->normalize = normalize;

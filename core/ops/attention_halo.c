@@ -118,7 +118,7 @@ static void run(job *j, const fv_gemm_plan *plan, const void *a, const void *b, 
 
 /* Element i of an array of the product dtype. */
 static void *at(const job *j, const void *base, int64_t i) {
-    return (char *)base + i * (int64_t)fv_dtype_bytes(j->dtype);
+    return fv_row_at(base, j->dtype, i);
 }
 
 /* A product's operand: f32 values as they are, or rounded into to. */

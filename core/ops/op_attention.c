@@ -133,9 +133,7 @@ static job make_job(const fv_var *y) {
 }
 
 /* Element i of a tensor of the product dtype. */
-static void *at(const job *j, const void *base, int64_t i) {
-    return (char *)base + i * (int64_t)fv_dtype_bytes(j->dtype);
-}
+static void *at(const job *j, const void *base, int64_t i) { return fv_row_at(base, j->dtype, i); }
 
 static void run(job *j, const fv_gemm_plan *plan, const void *a, const void *b, void *c) {
     if (fv_backend()->gemm_run(plan, a, b, NULL, c) != FV_OK) atomic_store(&j->failed, 1);

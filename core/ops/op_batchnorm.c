@@ -18,7 +18,7 @@
 #include <string.h>
 
 #define COLUMNS 64   /* channels of a task that joins blocks */
-#define RUN     2048 /* elements at a time: their buffers stay in L1 */
+#define RUN     8192 /* elements at a time: they stay in L1 while columns go by */
 
 typedef struct batchnorm_attr {
     fv_batchnorm_stats stats;
@@ -76,19 +76,15 @@ static void block_stats(int64_t task, void *arg) {
     const fv_span rows = fv_row_block(&j->blocks, task);
     const int64_t end = rows.first + rows.count;
     float *mean = j->partial + task * 2 * n, *squares = mean + n;
-    float *buffer = fv_scratch((size_t)(step * n) * sizeof(float));
 
     memset(mean, 0, (size_t)(2 * n) * sizeof *mean);
-    for (int64_t r = rows.first; r < end; r += step) {
-        const int64_t m = least(step, end - r);
-        fv_column_sums(x->data, x->dtype, r * n, m, n, n, mean);
-    }
+    for (int64_t r = rows.first; r < end; r += step)
+        fv_kernel()->column_sums(least(step, end - r), n, n, fv_row_at(x->data, x->dtype, r * n),
+                                 x->dtype, mean);
     fv_kernel()->scale(n, 1.0f / (float)rows.count, mean, mean);
-    for (int64_t r = rows.first; r < end; r += step) {
-        const int64_t m = least(step, end - r);
-        const float *in = fv_row_read(x->data, x->dtype, r * n, m * n, buffer);
-        fv_kernel()->square_sums(m, n, in, mean, squares);
-    }
+    for (int64_t r = rows.first; r < end; r += step)
+        fv_kernel()->square_sums(least(step, end - r), n, fv_row_at(x->data, x->dtype, r * n),
+                                 x->dtype, mean, squares);
 }
 
 static void join_stats(int64_t task, void *arg) {
@@ -143,7 +139,6 @@ static fv_status batch_stats(fv_var *y) {
     j.partial = fv_tape_scratch(y->tape, j.blocks.count * 2 * j.n);
     j.unbiased = fv_tape_scratch(y->tape, j.n);
     if (!j.partial || !j.unbiased) return FV_ERR_NOMEM;
-    FV_TRY(fv_scratch_reserve((size_t)(run_rows(j.n) * j.n) * sizeof(float)));
     fv_parallel(j.blocks.count, block_stats, &j);
     fv_parallel(fv_tile_count(j.n, COLUMNS), join_stats, &j);
     FV_TRY(propose(y, stats->mean, y->saved[0].data, stats->momentum));
@@ -176,16 +171,12 @@ typedef struct forward_job {
 static void forward_rows(int64_t first, int64_t count, void *arg) {
     const forward_job *j = arg;
     const fv_var *y = j->y, *x = y->in[0];
-    const int64_t n = fv_shape_last(&y->shape), step = run_rows(n);
-    float *buffer = fv_scratch((size_t)(step * n) * sizeof(float));
+    const int64_t n = fv_shape_last(&y->shape), step = run_rows(n), end = first + count;
 
-    for (int64_t r = first; r < first + count; r += step) {
-        const int64_t m = least(step, first + count - r);
-        const float *in = fv_row_read(x->data, x->dtype, r * n, m * n, buffer);
-        float *out = fv_row_open(y->data, y->dtype, r * n, buffer);
-        fv_kernel()->normalize(m, n, in, y->saved[0].data, j->slope, y->in[2]->data, out);
-        fv_row_close(y->data, y->dtype, r * n, m * n, out);
-    }
+    for (int64_t r = first; r < end; r += step)
+        fv_kernel()->normalize(least(step, end - r), n, fv_row_at(x->data, x->dtype, r * n),
+                               x->dtype, y->saved[0].data, j->slope, y->in[2]->data,
+                               fv_row_at(y->data, y->dtype, r * n), y->dtype);
 }
 
 /* gamma rstd per channel */
@@ -200,7 +191,6 @@ static fv_status forward(fv_var *y) {
     forward_job j = {y, fv_tape_scratch(y->tape, n)};
 
     if (!j.slope) return FV_ERR_NOMEM;
-    FV_TRY(fv_scratch_reserve((size_t)(run_rows(n) * n) * sizeof(float)));
     if (uses_batch(y))
         FV_TRY(batch_stats(y));
     else
@@ -226,20 +216,18 @@ typedef struct backward_job {
 static void block_sums(int64_t task, void *arg) {
     const backward_job *j = arg;
     const fv_var *x = j->y->in[0];
+    const fv_tensor *dy = j->dy;
     const float *mean = j->y->saved[0].data, *rstd = j->y->saved[1].data;
     const int64_t n = j->n, step = run_rows(n);
     const fv_span rows = fv_row_block(&j->blocks, task);
     const int64_t end = rows.first + rows.count;
     float *dgamma = j->partial + task * 2 * n, *dbeta = dgamma + n;
-    float *buffer = fv_scratch((size_t)(3 * step * n) * sizeof(float));
 
     memset(dgamma, 0, (size_t)(2 * n) * sizeof *dgamma);
-    for (int64_t r = rows.first; r < end; r += step) {
-        const int64_t m = least(step, end - r);
-        const float *in = fv_row_read(x->data, x->dtype, r * n, m * n, buffer);
-        const float *dy = fv_row_read(j->dy->data, j->dy->dtype, r * n, m * n, buffer + step * n);
-        fv_kernel()->product_sums(m, n, in, mean, dy, dgamma, dbeta);
-    }
+    for (int64_t r = rows.first; r < end; r += step)
+        fv_kernel()->product_sums(least(step, end - r), n, fv_row_at(x->data, x->dtype, r * n),
+                                  x->dtype, mean, fv_row_at(dy->data, dy->dtype, r * n), dy->dtype,
+                                  dgamma, dbeta);
     for (int64_t i = 0; i < n; i++) dgamma[i] *= rstd[i];
 }
 
@@ -271,21 +259,23 @@ static void coefficients(const backward_job *j) {
 static void backward_rows(int64_t first, int64_t count, void *arg) {
     const backward_job *j = arg;
     const fv_var *x = j->y->in[0];
+    const fv_tensor *dy = j->dy;
     const int64_t n = j->n, step = run_rows(n);
     const float *a = j->slope, *c = a + n, *b = c + n;
-    float *buffer = fv_scratch((size_t)(3 * step * n) * sizeof(float));
+    float *buffer = fv_scratch((size_t)(step * n) * sizeof(float));
 
     for (int64_t r = first; r < first + count; r += step) {
         const int64_t m = least(step, first + count - r);
-        const float *dy = fv_row_read(j->dy->data, j->dy->dtype, r * n, m * n, buffer + step * n);
-        float *dx = fv_grad_open(j->dx, r * n, buffer + 2 * step * n);
-        if (j->average) {
-            const float *in = fv_row_read(x->data, x->dtype, r * n, m * n, buffer);
-            fv_kernel()->normalize_backward(m, n, in, j->y->saved[0].data, dy, a, c, b, dx);
-        } else {
-            fv_kernel()->normalize(m, n, dy, c, a, b, dx); /* c and b are 0 */
-        }
-        fv_grad_close(j->dx, r * n, m * n, dx);
+        const void *from = fv_row_at(dy->data, dy->dtype, r * n);
+        fv_dtype dtype;
+        void *dx = fv_grad_open_as(j->dx, r * n, buffer, &dtype);
+        if (j->average)
+            fv_kernel()->normalize_backward(m, n, fv_row_at(x->data, x->dtype, r * n), x->dtype,
+                                            j->y->saved[0].data, from, dy->dtype, a, c, b, dx,
+                                            dtype);
+        else
+            fv_kernel()->normalize(m, n, from, dy->dtype, c, a, b, dx, dtype); /* c = b = 0 */
+        fv_grad_close_as(j->dx, r * n, m * n, dx);
     }
 }
 
@@ -306,7 +296,7 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
     backward_job j = {.y = y, .dy = dy, .dx = &dx[0], .blocks = fv_row_blocks_of(y), .n = n};
 
     if (fv_shape_numel(&y->shape) == 0) return FV_OK;
-    FV_TRY(fv_scratch_reserve((size_t)(3 * run_rows(n) * n) * sizeof(float)));
+    FV_TRY(fv_scratch_reserve((size_t)(run_rows(n) * n) * sizeof(float)));
     if (uses_batch(y) || dx[1].tree || dx[2].tree) {
         j.partial = fv_tape_scratch(y->tape, j.blocks.count * 2 * n);
         if (!j.partial) return FV_ERR_NOMEM;

@@ -24,16 +24,13 @@ typedef struct gelu_args {
     int64_t columns;
 } gelu_args;
 
-static void *at(const void *base, fv_dtype dtype, int64_t i) {
-    return (char *)base + i * (int64_t)fv_dtype_bytes(dtype);
-}
-
 static void gelu_tile(fv_span rows, fv_span cols, void *arg) {
     const gelu_args *a = arg;
 
     for (int64_t r = rows.first; r < rows.first + rows.count; r++) {
         const int64_t i = r * a->columns + cols.first;
-        fv_kernel()->gelu(cols.count, at(a->z, a->dtype, i), at(a->out, a->dtype, i), a->dtype);
+        fv_kernel()->gelu(cols.count, fv_row_at(a->z, a->dtype, i), fv_row_at(a->out, a->dtype, i),
+                          a->dtype);
     }
 }
 
@@ -53,7 +50,8 @@ static void restore_rows(int64_t first, int64_t count, void *arg) {
     if (a->dtype == FV_F32)
         fv_kernel()->gelu_and_slope(n, (const float *)a->z + i, (float *)a->out + i, a->slope + i);
     else
-        fv_kernel()->gelu(n, at(a->z, a->dtype, i), at(a->out, a->dtype, i), a->dtype);
+        fv_kernel()->gelu(n, fv_row_at(a->z, a->dtype, i), fv_row_at(a->out, a->dtype, i),
+                          a->dtype);
 }
 
 static fv_status restore(fv_var *y) {
@@ -71,13 +69,13 @@ static fv_status restore(fv_var *y) {
 static void gelu_backward_rows(int64_t first, int64_t count, void *arg) {
     const gelu_args *a = arg;
     const int64_t i = first * a->columns, n = count * a->columns;
-    const void *dy = at(a->dy, a->dy_dtype, i);
-    void *dz = at(a->out, a->dtype, i);
+    const void *dy = fv_row_at(a->dy, a->dy_dtype, i);
+    void *dz = fv_row_at(a->out, a->dtype, i);
 
     if (a->slope)
         for (int64_t k = 0; k < n; k++) ((float *)dz)[k] = ((const float *)dy)[k] * a->slope[i + k];
     else
-        fv_kernel()->gelu_backward(n, at(a->z, a->dtype, i), a->dtype, dy, a->dy_dtype, dz);
+        fv_kernel()->gelu_backward(n, fv_row_at(a->z, a->dtype, i), a->dtype, dy, a->dy_dtype, dz);
 }
 
 static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {

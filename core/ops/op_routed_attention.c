@@ -160,9 +160,7 @@ static void copy_rows(const job *j, const fv_tensor *t, int64_t i, int64_t strid
 }
 
 /* Element i of an array of the type that products take. */
-static void *at(const job *j, const void *base, int64_t i) {
-    return (char *)base + i * (int64_t)fv_dtype_bytes(j->type);
-}
+static void *at(const job *j, const void *base, int64_t i) { return fv_row_at(base, j->type, i); }
 
 /* Rows of one part of the prefix, then of the map. */
 static void copy_part(const job *j, place p, int64_t part, void *to) {

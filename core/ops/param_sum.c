@@ -33,7 +33,8 @@ void fv_param_chunk_sum(const fv_row_sum *s, int64_t first, int64_t last, int64_
     for (int64_t r0 = first; r0 < last; r0 += FV_SUM_ROWS) {
         const int64_t r1 = r0 + FV_SUM_ROWS < last ? r0 + FV_SUM_ROWS : last;
         memset(block, 0, (size_t)n * sizeof *block);
-        fv_column_sums(s->rows, s->dtype, r0 * s->ld + column, r1 - r0, n, s->ld, block);
+        fv_kernel()->column_sums(
+            r1 - r0, n, s->ld, fv_row_at(s->rows, s->dtype, r0 * s->ld + column), s->dtype, block);
         fv_kernel()->axpy(n, 1.0f, block, out);
     }
 }

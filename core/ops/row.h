@@ -32,15 +32,6 @@ static inline void fv_row_close(void *base, fv_dtype dtype, int64_t i, int64_t n
     if (dtype == FV_BF16) fv_kernel()->to_bf16(n, values, (fv_bf16 *)base + i);
 }
 
-/* sum[c] += the sum of column c of `rows` rows of n elements, ld apart, from element i on */
-static inline void fv_column_sums(const void *base, fv_dtype dtype, int64_t i, int64_t rows,
-                                  int64_t n, int64_t ld, float *sum) {
-    if (dtype == FV_F32)
-        fv_kernel()->column_sums(rows, n, ld, (const float *)base + i, sum);
-    else
-        fv_kernel()->column_sums_bf16(rows, n, ld, (const fv_bf16 *)base + i, sum);
-}
-
 /* fv_row_open and fv_row_close for a gradient; NULL data computes into buffer and stores nothing. */
 static inline float *fv_grad_open(const fv_grad *g, int64_t i, float *buffer) {
     const bool in_place = g->data && g->dtype == FV_F32 && !g->add;

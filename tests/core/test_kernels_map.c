@@ -73,10 +73,7 @@ static void check_strided_sums(const fv_kernels *k, int64_t n) {
     k->from_bf16(3 * n, narrow, wide);
     for (int i = 0; i < 2; i++) {
         start(y, m);
-        if (i)
-            k->column_sums_bf16(3, m, n, narrow, y);
-        else
-            k->column_sums(3, m, n, wide, y);
+        k->column_sums(3, m, n, i ? (void *)narrow : (void *)wide, i ? FV_BF16 : FV_F32, y);
         for (int64_t c = 0; c < m; c++) {
             const float want = ((g[c] + wide[c]) + wide[n + c]) + wide[2 * n + c];
             cr_assert_eq(y[c], want, "%s n=%d", k->isa, (int)n);
@@ -92,15 +89,15 @@ Test(core_kernels_map, sums_of_columns) {
         random_row(z, n, 24, 1.0f);
         random_row(g, n, 25, 1.0f);
         start(y, n);
-        k->column_sums(3, n, n, rows[0], y);
+        k->column_sums(3, n, n, rows[0], FV_F32, y);
         check_column(k, "column_sums", n, y, plain);
         check_strided_sums(k, n);
         start(y, n);
-        k->square_sums(3, n, rows[0], z, y);
+        k->square_sums(3, n, rows[0], FV_F32, z, y);
         check_column(k, "square_sums", n, y, square);
         start(y, n);
         start(q, n);
-        k->product_sums(3, n, rows[0], z, rows[1], y, q);
+        k->product_sums(3, n, rows[0], FV_F32, z, rows[1], FV_F32, y, q);
         check_column(k, "product_sums", n, y, product);
         check_column(k, "product_sums", n, q, other);
     }
@@ -113,7 +110,7 @@ Test(core_kernels_map, normalization_of_rows) {
         random_row(rows[1], 3 * n, 27, 1.0f);
         for (uint32_t i = 0; i < 4; i++) random_row(coefficient[i], n, 28 + i, 1.0f);
         mark(out, 3 * n);
-        k->normalize(3, n, rows[0], z, g, q, out);
+        k->normalize(3, n, rows[0], FV_F32, z, g, q, out, FV_F32);
         check_mark("normalize", out, 3 * n);
         for (int64_t i = 0; i < 3 * n; i++) {
             const double d = (double)rows[0][i] - (double)z[i % n];
@@ -121,7 +118,7 @@ Test(core_kernels_map, normalization_of_rows) {
                   d * (double)g[i % n] + (double)q[i % n], 4e-6, 0.0);
         }
         mark(out, 3 * n);
-        k->normalize_backward(3, n, rows[0], z, rows[1], g, p, q, out);
+        k->normalize_backward(3, n, rows[0], FV_F32, z, rows[1], FV_F32, g, p, q, out, FV_F32);
         check_mark("normalize_backward", out, 3 * n);
         for (int64_t i = 0; i < 3 * n; i++) {
             const double d = (double)rows[0][i] - (double)z[i % n];
@@ -129,5 +126,75 @@ Test(core_kernels_map, normalization_of_rows) {
                   (double)g[i % n] * (double)rows[1][i] + (double)p[i % n] * d + (double)q[i % n],
                   8e-6, 0.0);
         }
+    }
+}
+
+/* Values of three rows in both types. */
+typedef struct both {
+    float wide[4 * MAX_N];
+    fv_bf16 narrow[3 * MAX_N];
+} both;
+
+static both first, second, third;
+
+static void *as(both *b, fv_dtype type) {
+    return type == FV_F32 ? (void *)b->wide : (void *)b->narrow;
+}
+
+static void random_both(const fv_kernels *k, both *b, int64_t n, uint32_t seed) {
+    random_row(b->wide, n, seed, 1.0f);
+    k->to_bf16(n, b->wide, b->narrow);
+    k->from_bf16(n, b->narrow, b->wide);
+}
+
+/* third, computed as `type`, is `out` of f32, rounded where it is bf16. */
+static void check_third(const fv_kernels *k, const char *what, int64_t n, fv_dtype type) {
+    static fv_bf16 rounded[3 * MAX_N];
+    const void *want = out;
+
+    k->to_bf16(n, out, rounded);
+    if (type == FV_BF16) want = rounded;
+    cr_assert_eq(memcmp(as(&third, type), want, (size_t)n * fv_dtype_bytes(type)), 0, "%s %s of %d",
+                 k->isa, what, (int)n);
+}
+
+static void check_types(const fv_kernels *k, int64_t n, fv_dtype x_type, fv_dtype dy_type,
+                        fv_dtype type) {
+    const void *of_x = as(&first, x_type), *of_dy = as(&second, dy_type);
+
+    start(y, n);
+    start(q, n);
+    k->square_sums(3, n, first.wide, FV_F32, z, y);
+    k->square_sums(3, n, of_x, x_type, z, q);
+    cr_assert_eq(memcmp(y, q, (size_t)n * sizeof *y), 0, "%s squares of %d", k->isa, (int)n);
+    for (int i = 0; i < 2; i++) {
+        float *sum = third.wide + i * 2 * n, *product = sum + n;
+        memcpy(sum, g, (size_t)n * sizeof *sum);
+        memcpy(product, g, (size_t)n * sizeof *product);
+        if (i)
+            k->product_sums(3, n, of_x, x_type, z, of_dy, dy_type, product, sum);
+        else
+            k->product_sums(3, n, first.wide, FV_F32, z, second.wide, FV_F32, product, sum);
+    }
+    cr_assert_eq(memcmp(third.wide, third.wide + 2 * n, (size_t)(2 * n) * sizeof(float)), 0,
+                 "%s products of %d", k->isa, (int)n);
+    k->normalize(3, n, first.wide, FV_F32, z, g, p, out, FV_F32);
+    k->normalize(3, n, of_x, x_type, z, g, p, as(&third, type), type);
+    check_third(k, "normalize", 3 * n, type);
+    k->normalize_backward(3, n, first.wide, FV_F32, z, second.wide, FV_F32, g, p, z, out, FV_F32);
+    k->normalize_backward(3, n, of_x, x_type, z, of_dy, dy_type, g, p, z, as(&third, type), type);
+    check_third(k, "normalize_backward", 3 * n, type);
+}
+
+Test(core_kernels_map, types_of_batch_norm) {
+    static const fv_dtype types[] = {FV_F32, FV_BF16};
+
+    FOR_ALL(k, n) {
+        random_both(k, &first, 3 * n, 32);
+        random_both(k, &second, 3 * n, 33);
+        random_row(z, n, 34, 1.0f);
+        random_row(g, n, 35, 1.0f);
+        random_row(p, n, 36, 1.0f);
+        for (int i = 0; i < 8; i++) check_types(k, n, types[i % 2], types[i / 2 % 2], types[i / 4]);
     }
 }
