@@ -117,9 +117,7 @@ static void run(job *j, const fv_gemm_plan *plan, const void *a, const void *b, 
 }
 
 /* Element i of an array of the product dtype. */
-static void *at(const job *j, const void *base, int64_t i) {
-    return fv_row_at(base, j->dtype, i);
-}
+static void *at(const job *j, const void *base, int64_t i) { return fv_row_at(base, j->dtype, i); }
 
 /* A product's operand: f32 values as they are, or rounded into to. */
 static const void *narrow(const job *j, int64_t n, const float *values, float *to) {
