@@ -116,10 +116,11 @@ class Machine:
         return results
 
     def bench(self, model, batch, precision, threads=None, **more):
-        """fovea bench train: its JSON."""
+        """fovea bench train: its JSON.  Without a model, of a configuration."""
         words = {"model": model, "batch-size": batch, "precision": precision, "threads": threads or self.options.threads,
                  "warmup": self.options.warmup, "steps": self.options.steps, **more}
-        return run_json([self.options.fovea, "bench", "train", "--json", *(f"--{k}={v}" for k, v in words.items())])
+        arguments = [f"--{k}={v}" for k, v in words.items() if v is not None]
+        return run_json([self.options.fovea, "bench", "train", "--json", *arguments])
 
     def peer(self, *arguments):
         return run_json([self.options.python, str(PEER), *arguments], self.peer_environment)
