@@ -18,7 +18,7 @@
 #include <string.h>
 
 #define COLUMNS 64   /* channels of a task that joins blocks */
-#define RUN     8192 /* elements at a time: they stay in L1 while columns go by */
+#define RUN     2048 /* elements at a time: they stay in L1 while columns go by */
 
 typedef struct batchnorm_attr {
     fv_batchnorm_stats stats;
