@@ -3,10 +3,11 @@
  * The table is filled once: plain C first, then overwritten upward by the instruction sets that the
  * CPU has and FOVEA_CPU (c, avx2, avx512) allows.  Every kernel works on one row or one contiguous
  * run of f32 in the calling thread; rows, dtypes and threads are the caller's business (bf16 rows go
- * through the conversion kernels and a row buffer that stays in L1).  Kernels that do little per element
- * take void pointers with a dtype, f32 or bf16: they compute in f32 and round what they write.  Within one instruction set a
- * kernel's bits depend on its arguments only.  NaN and infinity propagate; n may be any value >= 0;
- * pointers need no alignment.  Unless said otherwise the output may alias an input of its length. */
+ * through the conversion kernels and a row buffer that stays in L1).  Where that costs, kernels take
+ * void pointers with a dtype, f32 or bf16: they compute in f32 and round what they write.  Within one
+ * instruction set a kernel's bits depend on its arguments only.  NaN and infinity propagate; n may be
+ * any value >= 0; pointers need no alignment.  Unless said otherwise the output may alias an input of
+ * its length. */
 #ifndef FV_CORE_KERNELS_H
 #define FV_CORE_KERNELS_H
 

@@ -29,7 +29,7 @@ static void relu_backward(int64_t n, const float *y, const float *dy, float *dx)
 }
 
 /* Below, sums and coefficients of a block of columns stay in registers while the rows go by.  Types are
- * constants where the first of each two functions is inlined, but for mixed ones. */
+ * constants where these are inlined (kernels_map_types.h), but for mixed ones. */
 
 #define VECTORS 4 /* of columns at a time: whole cache lines of a row, also of bf16 */
 
@@ -69,14 +69,6 @@ sum_columns(int64_t rows, int64_t n, int64_t ld, const void *x, fv_dtype type, f
     }
 }
 
-static void column_sums(int64_t rows, int64_t n, int64_t ld, const void *x, fv_dtype type,
-                        float *sum) {
-    if (type == FV_F32)
-        sum_columns(rows, n, ld, x, FV_F32, sum);
-    else
-        sum_columns(rows, n, ld, x, FV_BF16, sum);
-}
-
 static inline __attribute__((always_inline)) void sum_squares_of(int64_t rows, int64_t n,
                                                                  const void *x, fv_dtype type,
                                                                  const float *mean, float *sum) {
@@ -96,14 +88,6 @@ static inline __attribute__((always_inline)) void sum_squares_of(int64_t rows, i
         }
         store_all(k, sum + i, s);
     }
-}
-
-static void square_sums(int64_t rows, int64_t n, const void *x, fv_dtype type, const float *mean,
-                        float *sum) {
-    if (type == FV_F32)
-        sum_squares_of(rows, n, x, FV_F32, mean, sum);
-    else
-        sum_squares_of(rows, n, x, FV_BF16, mean, sum);
 }
 
 static inline __attribute__((always_inline)) void
@@ -131,16 +115,6 @@ sum_products(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const floa
     }
 }
 
-static void product_sums(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
-                         const void *y, fv_dtype y_type, float *product, float *sum) {
-    if (x_type == FV_F32 && y_type == FV_F32)
-        sum_products(rows, n, x, FV_F32, mean, y, FV_F32, product, sum);
-    else if (x_type == FV_BF16 && y_type == FV_BF16)
-        sum_products(rows, n, x, FV_BF16, mean, y, FV_BF16, product, sum);
-    else
-        sum_products(rows, n, x, x_type, mean, y, y_type, product, sum);
-}
-
 static inline __attribute__((always_inline)) void
 normalize_as(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
              const float *a, const float *b, void *y, fv_dtype y_type) {
@@ -160,16 +134,6 @@ normalize_as(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const floa
             }
         }
     }
-}
-
-static void normalize(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
-                      const float *a, const float *b, void *y, fv_dtype y_type) {
-    if (x_type == FV_F32 && y_type == FV_F32)
-        normalize_as(rows, n, x, FV_F32, mean, a, b, y, FV_F32);
-    else if (x_type == FV_BF16 && y_type == FV_BF16)
-        normalize_as(rows, n, x, FV_BF16, mean, a, b, y, FV_BF16);
-    else
-        normalize_as(rows, n, x, x_type, mean, a, b, y, y_type);
 }
 
 static inline __attribute__((always_inline)) void
@@ -197,16 +161,7 @@ normalize_back(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const fl
     }
 }
 
-static void normalize_backward(int64_t rows, int64_t n, const void *x, fv_dtype x_type,
-                               const float *mean, const void *dy, fv_dtype dy_type, const float *a,
-                               const float *c, const float *b, void *dx, fv_dtype dx_type) {
-    if (x_type == FV_F32 && dy_type == FV_F32 && dx_type == FV_F32)
-        normalize_back(rows, n, x, FV_F32, mean, dy, FV_F32, a, c, b, dx, FV_F32);
-    else if (x_type == FV_BF16 && dy_type == FV_BF16 && dx_type == FV_BF16)
-        normalize_back(rows, n, x, FV_BF16, mean, dy, FV_BF16, a, c, b, dx, FV_BF16);
-    else
-        normalize_back(rows, n, x, x_type, mean, dy, dy_type, a, c, b, dx, dx_type);
-}
+#include "core/kernels/kernels_map_types.h"
 
 typedef struct sums_pd {
     __m512d total, size, largest;

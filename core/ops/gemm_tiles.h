@@ -15,11 +15,6 @@ typedef struct fv_gemm_tiles {
 fv_status fv_gemm_tiles_find(const fv_gemm *desc, int64_t last_m, int64_t last_n,
                              fv_gemm_tiles *out);
 
-/* Element i of a matrix. */
-static inline const void *fv_gemm_at(const void *base, fv_dtype dtype, int64_t i) {
-    return (const char *)base + i * (int64_t)fv_dtype_bytes(dtype);
-}
-
 /* Bytes of packed op(B) of a full tile's columns, at least as many as of a last one's; 0: it is read as it is,
  * because desc does not want it packed or because a plan does not pack. */
 size_t fv_gemm_tiles_packed_bytes(const fv_gemm_tiles *tiles);

@@ -1,6 +1,7 @@
 #include "core/ops/linear_product.h"
 
 #include "core/ops/linear_sums.h"
+#include "core/ops/row.h"
 
 #include <string.h>
 
@@ -71,7 +72,7 @@ static fv_status tiled_find(tiled *t) {
 
 /* Where a column tile's columns of op(B) start, as they are. */
 static const void *plain_b(const tiled *t, fv_span cols) {
-    return fv_gemm_at(t->b, t->desc.ab, t->desc.trans_b ? cols.first * t->desc.ldb : cols.first);
+    return fv_row_at(t->b, t->desc.ab, t->desc.trans_b ? cols.first * t->desc.ldb : cols.first);
 }
 
 static void pack_columns(int64_t task, void *arg) {
@@ -102,9 +103,9 @@ static void tiled_run(int64_t task, void *arg) {
     const int64_t tile = task % t->n_col_tiles;
     const fv_span rows = fv_grid_tile(&t->grid, task / t->n_col_tiles);
     const fv_span cols = fv_tile_span(t->n, t->tile_n, tile);
-    const void *a = fv_gemm_at(t->a, d->ab, rows.first * d->lda);
+    const void *a = fv_row_at(t->a, d->ab, rows.first * d->lda);
     const void *b = t->packed ? t->packed + (size_t)tile * t->packed_bytes : plain_b(t, cols);
-    void *c = (void *)fv_gemm_at(t->c, d->c, rows.first * d->ldc + cols.first);
+    void *c = fv_row_at(t->c, d->c, rows.first * d->ldc + cols.first);
     const float *bias = t->bias ? t->bias + cols.first : NULL;
 
     if (fv_gemm_tiles_run(&t->tiles, rows.count, cols.count, a, b, bias, c) != FV_OK)

@@ -1,6 +1,7 @@
 #include "core/ops/linear_sums.h"
 
 #include "core/ops/param_sum.h"
+#include "core/ops/row.h"
 
 #include <string.h>
 
@@ -113,8 +114,8 @@ fv_status fv_linear_sums_begin(const fv_var *y, const void *dz, const fv_grad dx
 
 /* out [o.count, i.count] */
 static void sum_run(const fv_linear_sums *s, fv_span rows, fv_span o, fv_span i, float *out) {
-    const void *a = fv_gemm_at(s->dz, s->dtype, rows.first * s->O + o.first);
-    const void *b = fv_gemm_at(s->x, s->dtype, rows.first * s->I + i.first);
+    const void *a = fv_row_at(s->dz, s->dtype, rows.first * s->O + o.first);
+    const void *b = fv_row_at(s->x, s->dtype, rows.first * s->I + i.first);
 
     if (fv_gemm_tiles_run(tiles_of(s, rows.count), o.count, i.count, a, b, NULL, out) != FV_OK)
         atomic_store(s->failed, 1);
