@@ -1,6 +1,7 @@
 #include "core/ops/attention_halo.h"
 
 #include "core/ops/row.h"
+#include "core/ops/softmax_rows.h"
 
 #include <string.h>
 
@@ -119,11 +120,20 @@ static void run(job *j, const fv_gemm_plan *plan, const void *a, const void *b, 
 /* Element i of an array of the product dtype. */
 static void *at(const job *j, const void *base, int64_t i) { return fv_row_at(base, j->dtype, i); }
 
-/* A product's operand: f32 values as they are, or rounded into to. */
-static const void *narrow(const job *j, int64_t n, const float *values, float *to) {
-    if (j->dtype == FV_F32) return values;
-    fv_kernel()->to_bf16(n, values, (fv_bf16 *)to);
-    return to;
+/* A product's operand: f32 values as they are, or as they were rounded into to. */
+static const void *operand(const job *j, const float *values, const float *to) {
+    return j->dtype == FV_F32 ? values : to;
+}
+
+/* The same, rounded now. */
+static const void *rounded(const job *j, int64_t n, const float *values, float *to) {
+    if (j->dtype == FV_BF16) fv_kernel()->to_bf16(n, values, (fv_bf16 *)to);
+    return operand(j, values, to);
+}
+
+/* Where scores are rounded to, NULL for products of f32. */
+static fv_bf16 *narrowed(const job *j, float *to) {
+    return j->dtype == FV_BF16 ? (fv_bf16 *)to : NULL;
 }
 
 /* One block of one sample and head. */
@@ -180,13 +190,11 @@ static void logits(job *j, const void *q, const void *kv, float *S, float *R) {
 static void forward_block(job *j, const place *p, float *scratch) {
     const void *q = pack_queries(j, p, j->y->in[0]->data, j->dk, scratch + j->at.q);
     const void *kv = pack_window(j, p, scratch + j->at.kv);
-    float *S = scratch + j->at.S, *out = scratch + j->at.rows, *lse = lse_of(j, p);
+    float *S = scratch + j->at.S, *P16 = scratch + j->at.P16, *out = scratch + j->at.rows;
 
     logits(j, q, kv, S, scratch + j->at.R);
-    for (int64_t i = 0; i < j->queries; i++)
-        fv_kernel()->softmax(j->keys, 1.0f, S + i * j->keys, S + i * j->keys, &lse[i]);
-    run(j, j->output, narrow(j, j->queries * j->keys, S, scratch + j->at.P16), at(j, kv, j->dk),
-        out);
+    fv_softmax_rows(j->queries, j->keys, j->keys, 1.0f, S, narrowed(j, P16), lse_of(j, p));
+    run(j, j->output, operand(j, S, P16), at(j, kv, j->dk), out);
     for (int64_t i = 0; i < j->queries; i++)
         fv_row_copy(j->y->data, j->dtype, (query_pixel(j, p, i) * j->heads + p->head) * j->dv, out,
                     FV_F32, i * j->dv, j->dv);
@@ -204,29 +212,6 @@ void fv_halo_forward_task(int64_t task, void *arg) {
     }
 }
 
-/* sum_c dy_c y_c of a packed row of dy and its row of the map y */
-static float row_dot(const job *j, const void *dy, const void *y, float *buffer) {
-    if (j->dtype == FV_F32) return fv_kernel()->dot(j->dv, dy, y);
-    fv_kernel()->from_bf16(j->dv, dy, buffer);
-    fv_kernel()->from_bf16(j->dv, y, buffer + j->dv);
-    return fv_kernel()->dot(j->dv, buffer, buffer + j->dv);
-}
-
-/* P from S and dS from dP, in place. */
-static void score_gradients(const job *j, const place *p, const void *dy, float *S, float *dP,
-                            float *buffer) {
-    const fv_kernels *k = fv_kernel();
-    const float *lse = lse_of(j, p);
-
-    for (int64_t i = 0; i < j->queries; i++) {
-        float *probs = S + i * j->keys, *d = dP + i * j->keys;
-        const int64_t row = (query_pixel(j, p, i) * j->heads + p->head) * j->dv;
-        const float delta = row_dot(j, at(j, dy, i * j->dv), at(j, j->y->data, row), buffer);
-        k->softmax_from_lse(j->keys, 1.0f, probs, lse[i], probs);
-        k->softmax_backward(j->keys, 1.0f, probs, d, delta, d);
-    }
-}
-
 /* Adds a window's gradient to the head's map. */
 static void scatter(const job *j, int64_t block, const float *d_window, float *d_map) {
     const int64_t d = j->dk + j->dv;
@@ -238,20 +223,21 @@ static void scatter(const job *j, int64_t block, const float *d_window, float *d
 }
 
 static void backward_block(job *j, const place *p, float *scratch) {
-    const int64_t scores = j->queries * j->keys;
     const void *q = pack_queries(j, p, j->y->in[0]->data, j->dk, scratch + j->at.q);
     const void *dy = pack_queries(j, p, j->dy, j->dv, scratch + j->at.dy);
     const void *kv = pack_window(j, p, scratch + j->at.kv);
     float *S = scratch + j->at.S, *dP = scratch + j->at.dP, *R = scratch + j->at.R;
+    float *P16 = scratch + j->at.P16, *dS16 = scratch + j->at.dS16;
     float *dq = scratch + j->at.rows, *d_window = scratch + j->at.d_window;
 
     logits(j, q, kv, S, R);
     run(j, j->d_probs, dy, at(j, kv, j->dk), dP);
-    score_gradients(j, p, dy, S, dP, d_window);
+    fv_softmax_rows_gradient(j->queries, j->keys, j->keys, 1.0f, lse_of(j, p), S, dP,
+                             narrowed(j, P16), narrowed(j, dS16));
     fv_rel_sum(&j->rel, dP, R);
-    const void *P = narrow(j, scores, S, scratch + j->at.P16);
-    const void *dS = narrow(j, scores, dP, scratch + j->at.dS16);
-    const void *dR = narrow(j, j->queries * 2 * j->rel.P, R, scratch + j->at.dR16);
+    const void *P = operand(j, S, P16);
+    const void *dS = operand(j, dP, dS16);
+    const void *dR = rounded(j, j->queries * 2 * j->rel.P, R, scratch + j->at.dR16);
     run(j, j->d_query, dS, kv, dq);
     run(j, j->d_query_terms, dR, j->T, dq);
     run(j, j->d_table, dR, q, scratch + j->at.dT);

@@ -5,12 +5,13 @@
  *     S = q k^T,  P = softmax_rows(scale S),  y = P v        per window and head.
  * One task per window and head, tiled over queries so that the scores of a tile stay in cache; they
  * never reach memory.  Saved: L_i = log sum_j exp(scale S_ij), from which backward recomputes P.
- *     D_i = sum_c dy_ic y_ic;  dS = scale P (dP - D), dP = dy v^T;
+ *     dS = scale P (dP - D), dP = dy v^T, D_i = sum_j P_ij dP_ij;
  *     dq = dS k;  dk = dS^T q;  dv = P^T dy     (Dao et al. 2022, section 3.1, appendix B.2).
  * The composed form of the builder below is the oracle in tests and what FV_EXPLAIN uses. */
 #include "core/arena.h"
 #include "core/backend/backend.h"
 #include "core/ops/row.h"
+#include "core/ops/softmax_rows.h"
 #include "core/tape_internal.h"
 
 #include <inttypes.h>
@@ -139,9 +140,9 @@ static void run(job *j, const fv_gemm_plan *plan, const void *a, const void *b, 
     if (fv_backend()->gemm_run(plan, a, b, NULL, c) != FV_OK) atomic_store(&j->failed, 1);
 }
 
-/* A row of n f32 in the product dtype: itself, or a bf16 copy at row r of narrow. */
-static void narrow_row(const job *j, const float *row, fv_bf16 *narrow, int64_t r) {
-    if (j->dtype == FV_BF16) fv_kernel()->to_bf16(j->N, row, narrow + r * j->ld);
+/* Where scores are rounded to for products of bf16. */
+static fv_bf16 *narrowed(const job *j, fv_bf16 *scores) {
+    return j->dtype == FV_BF16 ? scores : NULL;
 }
 
 static void forward_head(int64_t task, void *arg) {
@@ -160,11 +161,7 @@ static void forward_head(int64_t task, void *arg) {
         const int last = t != j->tile;
         run(j, j->plan.scores[last], at(j, qkv, queries + i * wide), at(j, qkv, base + j->C),
             scores);
-        for (int64_t r = 0; r < t; r++) {
-            float *row = scores + r * j->ld;
-            fv_kernel()->softmax(j->N, j->scale, row, row, &lse[i + r]);
-            narrow_row(j, row, narrow, r);
-        }
+        fv_softmax_rows(t, j->N, j->ld, j->scale, scores, narrowed(j, narrow), lse + i);
         run(j, j->plan.output[last], probs, at(j, qkv, base + 2 * j->C),
             at(j, j->y->data, (b * j->Q + i) * j->C + head * j->d));
     }
@@ -185,20 +182,11 @@ static fv_status forward(fv_var *y) {
     return finish(&j);
 }
 
-/* dot of one head's rows of dy and y, in f32 */
-static float row_dot(const job *j, const void *y, const void *dy, float *buffer) {
-    if (j->dtype == FV_F32) return fv_kernel()->dot(j->d, y, dy);
-    fv_kernel()->from_bf16(j->d, y, buffer);
-    fv_kernel()->from_bf16(j->d, dy, buffer + j->d);
-    return fv_kernel()->dot(j->d, buffer, buffer + j->d);
-}
-
 typedef struct head_scratch {
     float *probs, *d_probs;       /* [tile,N] */
     fv_bf16 *probs16, *d_probs16; /* [tile,N], bf16 products */
     float *dq;                    /* [Q,d] */
     float *dk, *dv;               /* [N,d] */
-    float *rows;                  /* [2d] */
 } head_scratch;
 
 static int64_t carve(const job *j, float *base, head_scratch *s) {
@@ -213,24 +201,8 @@ static int64_t carve(const job *j, float *base, head_scratch *s) {
         s->dq = s->d_probs + scores + 2 * half;
         s->dk = s->dq + queries;
         s->dv = s->dk + rows;
-        s->rows = s->dv + rows;
     }
-    return 2 * scores + 2 * half + queries + 2 * rows + 2 * j->d;
-}
-
-/* P and dS of one query tile, in the product dtype, from S and dP. */
-static void tile_gradients(const job *j, const head_scratch *s, const void *y, const void *dy,
-                           const float *lse, int64_t t) {
-    const fv_kernels *k = fv_kernel();
-
-    for (int64_t r = 0; r < t; r++) {
-        float *p = s->probs + r * j->ld, *dp = s->d_probs + r * j->ld;
-        const float delta = row_dot(j, at(j, y, r * j->C), at(j, dy, r * j->C), s->rows);
-        k->softmax_from_lse(j->N, j->scale, p, lse[r], p);
-        k->softmax_backward(j->N, j->scale, p, dp, delta, dp);
-        narrow_row(j, p, s->probs16, r);
-        narrow_row(j, dp, s->d_probs16, r);
-    }
+    return 2 * scores + 2 * half + queries + 2 * rows;
 }
 
 /* The gradient of one head's q, k and v: tokens that are no queries get none for q. */
@@ -267,7 +239,8 @@ static void backward_head(int64_t task, void *arg) {
         const void *q = at(j, qkv, base + (j->first + i) * wide), *dy = at(j, j->dy->data, row);
         run(j, j->plan.scores[last], q, at(j, qkv, base + j->C), s.probs);
         run(j, j->plan.d_probs[last], dy, at(j, qkv, base + 2 * j->C), s.d_probs);
-        tile_gradients(j, &s, at(j, j->y->data, row), dy, lse + i, t);
+        fv_softmax_rows_gradient(t, j->N, j->ld, j->scale, lse + i, s.probs, s.d_probs,
+                                 narrowed(j, s.probs16), narrowed(j, s.d_probs16));
         run(j, j->plan.d_query[last], d_probs, at(j, qkv, base + j->C), s.dq + i * j->d);
         run(j, j->plan.d_key[last], d_probs, q, s.dk);
         run(j, j->plan.d_value[last], probs, dy, s.dv);
@@ -306,7 +279,7 @@ static fv_cost cost(const fv_var *y) {
 
 const fv_op fv_op_attention = {.name = "attention",
                                .arity = 1,
-                               .reads = FV_READS_IN(0) | FV_READS_Y,
+                               .reads = FV_READS_IN(0),
                                .attr_bytes = sizeof(attention_attr),
                                .shape = shape,
                                .forward = forward,

@@ -5,7 +5,7 @@
  * of the map, are packed into scratch, the scores stay in cache:
  *     S = dk^-1/2 Q K^T + rel(Q T^T),  P = softmax_rows(S),  y = P V             (rel: halo.h)
  * Saved: the rows' log-sum-exp, from which backward computes P again.
- *     D_i = sum_c dy_ic y_ic;  dS = P (dP - D), dP = dy V^T;  dR = rel^T(dS);
+ *     dS = P (dP - D), dP = dy V^T, D_i = sum_j P_ij dP_ij;  dR = rel^T(dS);
  *     dQ = dk^-1/2 dS K + dR T;  dT = dR^T Q;  dK = dk^-1/2 dS^T Q;  dV = P^T dy
  * Backward is one task per sample and head, which walks the blocks in order and adds dK and dV into a map of
  * its own: windows overlap, and sums have one order whoever computes them.
@@ -117,7 +117,7 @@ const fv_op fv_op_attention_halo = {.name = "attention_halo",
                                     .arity = 4,
                                     .params = 1u << 2 | 1u << 3,
                                     .reads = FV_READS_IN(0) | FV_READS_IN(1) | FV_READS_IN(2) |
-                                             FV_READS_IN(3) | FV_READS_Y,
+                                             FV_READS_IN(3),
                                     .attr_bytes = sizeof(fv_halo_args),
                                     .shape = shape,
                                     .forward = forward,

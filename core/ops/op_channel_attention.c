@@ -9,6 +9,7 @@
 #include "core/arena.h"
 #include "core/backend/backend.h"
 #include "core/ops/row.h"
+#include "core/ops/softmax_rows.h"
 #include "core/tape_internal.h"
 
 #include <stdatomic.h>
@@ -120,9 +121,7 @@ static void forward_group(int64_t task, void *arg) {
     float *scores = j->dtype == FV_F32 ? probs : fv_scratch((size_t)(d * d) * sizeof(float));
 
     run(j, j->scores, operand(j, task, 0), operand(j, task, 1), scores);
-    for (int64_t c = 0; c < d; c++)
-        fv_kernel()->softmax(d, j->scale, scores + c * d, scores + c * d, NULL);
-    if (j->dtype == FV_BF16) fv_kernel()->to_bf16(d * d, scores, probs);
+    fv_softmax_rows(d, d, d, j->scale, scores, j->dtype == FV_BF16 ? probs : NULL, NULL);
     run(j, j->output, operand(j, task, 2), probs, at(j->dtype, j->y->data, output_at(j, task)));
 }
 
