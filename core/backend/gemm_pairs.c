@@ -3,6 +3,7 @@
 #include "core/backend/lanes.h"
 #include "core/backend/plan_table.h"
 #include "core/kernels/kernels.h"
+#include "core/prefetch.h"
 
 #define WIDTH   64  /* columns of a panel: what the kernel's tiles take at once */
 #define COLUMNS 384 /* packed together, so that rows of B are read in long runs */
@@ -117,18 +118,14 @@ static void plan_ahead(run *r, int64_t k0, const part *c) {
     r->step = (rows + n - 1) / n;
 }
 
-static void fetch(const fv_bf16 *row, int64_t n) {
-    for (int64_t i = 0; i < n; i += FV_ALIGN / (int64_t)sizeof *row)
-        __builtin_prefetch(row + i, 0, 2); /* into the second cache */
-}
-
 static void fetch_ahead(run *r, const part *c) {
     const fv_gemm *g = r->g;
     const int64_t end = least(r->next + r->step, r->last);
 
     for (; r->next < end; r->next++) {
-        fetch(r->a + r->next * g->lda + c->i, c->m);
-        if (!g->packed && !g->trans_b) fetch(r->b + r->next * g->ldb + c->first, c->count);
+        fv_prefetch(r->a + r->next * g->lda + c->i, (size_t)c->m * sizeof *r->a);
+        if (!g->packed && !g->trans_b)
+            fv_prefetch(r->b + r->next * g->ldb + c->first, (size_t)c->count * sizeof *r->b);
     }
 }
 

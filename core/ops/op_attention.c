@@ -12,6 +12,7 @@
 #include "core/backend/backend.h"
 #include "core/ops/row.h"
 #include "core/ops/softmax_rows.h"
+#include "core/prefetch.h"
 #include "core/tape_internal.h"
 
 #include <inttypes.h>
@@ -140,6 +141,12 @@ static void run(job *j, const fv_gemm_plan *plan, const void *a, const void *b, 
     if (fv_backend()->gemm_run(plan, a, b, NULL, c) != FV_OK) atomic_store(&j->failed, 1);
 }
 
+/* A head's part of n rows, `stride` elements apart from element i on, ahead of the products. */
+static void fetch(const job *j, const void *base, int64_t i, int64_t n, int64_t stride) {
+    for (int64_t r = 0; r < n; r++)
+        fv_prefetch(at(j, base, i + r * stride), (size_t)j->d * fv_dtype_bytes(j->dtype));
+}
+
 /* Where scores are rounded to for products of bf16. */
 static fv_bf16 *narrowed(const job *j, fv_bf16 *scores) {
     return j->dtype == FV_BF16 ? scores : NULL;
@@ -156,6 +163,8 @@ static void forward_head(int64_t task, void *arg) {
     fv_bf16 *narrow = (fv_bf16 *)(scores + j->tile * j->ld);
     const void *probs = j->dtype == FV_BF16 ? (void *)narrow : (void *)scores;
 
+    fetch(j, qkv, queries, j->Q, wide);
+    fetch(j, qkv, base + 2 * j->C, j->N, wide);
     for (int64_t i = 0; i < j->Q; i += j->tile) {
         const int64_t t = j->Q - i < j->tile ? j->Q - i : j->tile;
         const int last = t != j->tile;
@@ -231,7 +240,11 @@ static void backward_head(int64_t task, void *arg) {
     carve(j, fv_scratch(j->scratch_bytes), &s);
     const void *probs = j->dtype == FV_BF16 ? (void *)s.probs16 : (void *)s.probs;
     const void *d_probs = j->dtype == FV_BF16 ? (void *)s.d_probs16 : (void *)s.d_probs;
+    fetch(j, qkv, base + j->C, j->N, wide);
+    fetch(j, qkv, base + j->first * wide, j->Q, wide);
     memset(s.dk, 0, (size_t)(2 * j->N * j->d) * sizeof(float)); /* dk and dv */
+    fetch(j, j->dy->data, b * j->Q * j->C + head * j->d, j->Q, j->C);
+    fetch(j, qkv, base + 2 * j->C, j->N, wide);
     for (int64_t i = 0; i < j->Q; i += j->tile) {
         const int64_t t = j->Q - i < j->tile ? j->Q - i : j->tile;
         const int64_t row = (b * j->Q + i) * j->C + head * j->d;

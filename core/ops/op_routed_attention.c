@@ -18,9 +18,12 @@
 #include "core/ops/row.h"
 #include "core/ops/small_product.h"
 #include "core/ops/softmax_rows.h"
+#include "core/prefetch.h"
 #include "core/tape_internal.h"
 
 #include <string.h>
+
+#define AHEAD 48 /* rows between asking for one and copying it */
 
 typedef struct routed_attr {
     int64_t heads;
@@ -157,8 +160,14 @@ static int64_t part_at(const job *j, int64_t i, int64_t part, int64_t head) {
 /* n rows of d elements, `stride` apart from element i on, as [n,d]. */
 static void copy_rows(const job *j, const fv_tensor *t, int64_t i, int64_t stride, int64_t n,
                       void *to) {
-    for (int64_t r = 0; r < n; r++)
-        fv_row_copy(to, j->type, r * j->d, t->data, t->dtype, i + r * stride, j->d);
+    const size_t bytes = (size_t)j->d * fv_dtype_bytes(t->dtype);
+    const int64_t last = fv_shape_numel(&t->shape) - j->d;
+
+    for (int64_t r = 0; r < n; r++, i += stride) {
+        const int64_t ahead = i + AHEAD * stride;
+        fv_prefetch(fv_row_at(t->data, t->dtype, ahead < last ? ahead : last), bytes);
+        fv_row_copy(to, j->type, r * j->d, t->data, t->dtype, i, j->d);
+    }
 }
 
 /* Element i of an array of the type that products take. */
