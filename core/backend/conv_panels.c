@@ -5,15 +5,15 @@
 
 #include <string.h>
 
-#define COLUMNS 384 /* of dW at a time: with its rows, 288 KiB of sums */
-#define SUMS    (FV_BLOCK_ROWS * COLUMNS)
-#define BYTES   ((FV_BLOCK_FLOATS + SUMS) * sizeof(float))
+#define COLUMNS  384 /* of dW at a time: with its rows, 288 KiB of sums */
+#define CHANNELS 16  /* at least: fewer would be copied in pieces too short */
+#define SUMS     (FV_BLOCK_ROWS * COLUMNS)
+#define BYTES    ((FV_BLOCK_FLOATS + SUMS) * sizeof(float))
 
 static fv_lane lanes[FV_MAX_THREADS];
 
 bool fv_conv_panels_supports(const fv_conv *c) {
-    return c->pass == FV_CONV_WEIGHTS && c->groups == 1 && c->in == FV_F32 &&
-           c->C >= FV_PANEL_WIDTH;
+    return c->pass == FV_CONV_WEIGHTS && c->groups == 1 && c->in == FV_F32 && c->C >= CHANNELS;
 }
 
 fv_status fv_conv_panels_equip(int *n_lanes) { return fv_lanes_equip(lanes, n_lanes, BYTES); }
@@ -26,7 +26,8 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static void clear(int64_t n, int64_t width, float *to) {
-    for (int64_t i = 0; i < n; i++, to += FV_PANEL_WIDTH) memset(to, 0, (size_t)width * sizeof *to);
+    for (int64_t i = 0; i < n; i++, to += fv_kernel()->panel)
+        memset(to, 0, (size_t)width * sizeof *to);
 }
 
 /* Columns of X: some channels under one tap. */
@@ -47,8 +48,8 @@ static void load_row(const fv_conv *c, const piece *s, const float *row, bool in
     clear(from - j, s->width, to);
     if (to_end > from)
         fv_panel_rows(to_end - from, s->width, row + (from * step - shift) * c->C + s->channel,
-                      step * c->C, to + (from - j) * FV_PANEL_WIDTH);
-    clear(j + n - to_end, s->width, to + (to_end - j) * FV_PANEL_WIDTH);
+                      step * c->C, to + (from - j) * fv_kernel()->panel);
+    clear(j + n - to_end, s->width, to + (to_end - j) * fv_kernel()->panel);
 }
 
 /* Of pixels first .. first + count - 1, counted through the images. */
@@ -56,7 +57,7 @@ static void load_piece(const fv_conv *c, const piece *s, const float *x, int64_t
                        int64_t count, float *to) {
     const int64_t Ho = fv_conv_rows(c), Wo = fv_conv_columns(c);
 
-    for (int64_t p = first, n; p < first + count; p += n, to += n * FV_PANEL_WIDTH) {
+    for (int64_t p = first, n; p < first + count; p += n, to += n * fv_kernel()->panel) {
         const int64_t i = p / Wo % Ho, j = p % Wo, row = i * c->stride - c->top + s->u;
         const bool inside = row >= 0 && row < c->H;
         n = least(Wo - j, first + count - p);
@@ -83,15 +84,15 @@ static void load_panel(const fv_conv *c, const float *x, int64_t first, int64_t 
 static void sum(const fv_conv *c, const float *x, const float *dy, int64_t o, fv_product *p,
                 int64_t j0, int64_t n, float *strips, float *sums) {
     const int64_t pixels = c->n * fv_conv_rows(c) * fv_conv_columns(c);
-    _Alignas(64) float panel[FV_PANEL_HEIGHT * FV_PANEL_WIDTH];
+    _Alignas(64) float panel[FV_PANEL_FLOATS];
 
     p->add = false;
     for (int64_t first = 0; first < pixels; first += FV_PANEL_HEIGHT, p->add = true) {
         p->k = least(FV_PANEL_HEIGHT, pixels - first);
         p->a_strip = FV_STRIP_ROWS * p->k;
         fv_pack_strips(p->m, p->k, dy + first * c->O + o, c->O, strips);
-        for (int64_t j = 0; j < n; j += FV_PANEL_WIDTH) {
-            p->n = least(FV_PANEL_WIDTH, n - j);
+        for (int64_t j = 0; j < n; j += p->ldb) {
+            p->n = least(p->ldb, n - j);
             load_panel(c, x, first, p->k, j0 + j, p->n, panel);
             fv_kernel()->product(p, strips, panel, sums + j);
         }
@@ -112,7 +113,8 @@ static void store(const fv_conv *c, const float *sums, int64_t o, int64_t rows, 
 fv_status fv_conv_panels_run(const fv_conv *c, int n_lanes, const float *x, const float *dy,
                              float *dw) {
     const int64_t fan_in = c->C * c->kh * c->kw;
-    fv_product p = {.a_row = 1, .a_column = FV_STRIP_ROWS, .ldb = FV_PANEL_WIDTH, .ldc = COLUMNS};
+    fv_product p = {
+        .a_row = 1, .a_column = FV_STRIP_ROWS, .ldb = fv_kernel()->panel, .ldc = COLUMNS};
     fv_loan loan;
 
     float *strips = fv_lanes_borrow(lanes, n_lanes, BYTES, &loan);

@@ -6,29 +6,36 @@
 
 #include <string.h>
 
-#define WIDTH  FV_PANEL_WIDTH
 #define HEIGHT FV_PANEL_HEIGHT
 #define ROWS   FV_BLOCK_ROWS
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
+static int64_t panel_width(void) { return fv_kernel()->panel; }
+
+bool fv_gemm_panels_leads(const fv_gemm *g) {
+    return g->ab == FV_F32 && g->c == FV_F32 && !g->trans_a && fv_cpu_flags() & FV_CPU_AVX512;
+}
+
 size_t fv_gemm_panels_bytes(const fv_gemm *g) {
-    return (size_t)((g->n + WIDTH - 1) / WIDTH * WIDTH * g->k) * sizeof(float);
+    const int64_t wide = panel_width();
+    return (size_t)((g->n + wide - 1) / wide * wide * g->k) * sizeof(float);
 }
 
 /* Columns of op(B) are rows of b. */
 static void turn(const fv_gemm *g, const void *b, int64_t k0, int64_t height, int64_t j,
                  int64_t width, float *panel) {
     const int64_t first = j * g->ldb + k0;
-    float rows[WIDTH * HEIGHT];
+    float rows[FV_PANEL_FLOATS];
 
     if (g->ab == FV_F32) {
-        fv_kernel()->transpose(width, height, (const float *)b + first, g->ldb, panel, WIDTH);
+        fv_kernel()->transpose(width, height, (const float *)b + first, g->ldb, panel,
+                               panel_width());
         return;
     }
     for (int64_t i = 0; i < width; i++)
         fv_kernel()->from_bf16(height, (const fv_bf16 *)b + first + i * g->ldb, rows + i * HEIGHT);
-    fv_kernel()->transpose(width, height, rows, HEIGHT, panel, WIDTH);
+    fv_kernel()->transpose(width, height, rows, HEIGHT, panel, panel_width());
 }
 
 static void copy(const fv_gemm *g, const void *b, int64_t k0, int64_t height, int64_t j,
@@ -40,10 +47,11 @@ static void copy(const fv_gemm *g, const void *b, int64_t k0, int64_t height, in
         return;
     }
     for (int64_t p = 0; p < height; p++)
-        fv_kernel()->from_bf16(width, (const fv_bf16 *)b + first + p * g->ldb, panel + p * WIDTH);
+        fv_kernel()->from_bf16(width, (const fv_bf16 *)b + first + p * g->ldb,
+                               panel + p * panel_width());
 }
 
-/* alpha op(B)[k0 .. k0+height, j .. j+width], rows WIDTH apart. */
+/* alpha op(B)[k0 .. k0+height, j .. j+width], in a panel. */
 static void pack(const fv_gemm *g, const void *b, int64_t k0, int64_t height, int64_t j,
                  int64_t width, float *panel) {
     if (g->trans_b)
@@ -52,15 +60,17 @@ static void pack(const fv_gemm *g, const void *b, int64_t k0, int64_t height, in
         copy(g, b, k0, height, j, width, panel);
     if (g->alpha == 1.0f) return;
     for (int64_t p = 0; p < height; p++)
-        fv_kernel()->scale(width, g->alpha, panel + p * WIDTH, panel + p * WIDTH);
+        fv_kernel()->scale(width, g->alpha, panel + p * panel_width(), panel + p * panel_width());
 }
 
 void fv_gemm_panels_pack(const fv_gemm *g, const void *b, int64_t first, int64_t count,
                          float *packed) {
-    for (int64_t j = first; j < first + count; j += WIDTH)
+    const int64_t wide = panel_width();
+
+    for (int64_t j = first; j < first + count; j += wide)
         for (int64_t k0 = 0; k0 < g->k; k0 += HEIGHT)
-            pack(g, b, k0, least(HEIGHT, g->k - k0), j, least(WIDTH, g->n - j),
-                 packed + j * g->k + k0 * WIDTH);
+            pack(g, b, k0, least(HEIGHT, g->k - k0), j, least(wide, g->n - j),
+                 packed + j * g->k + k0 * wide);
 }
 
 /* ---- products ---- */
@@ -76,11 +86,11 @@ void fv_gemm_panels_release(void) { fv_lanes_release(lanes); }
 /* C[m,n] of rows that fit a block, over all columns of op(B) and k0 .. k0 + p->k - 1. */
 static void run_columns(const fv_gemm *g, fv_product *p, int64_t k0, const float *a, const float *b,
                         const float *bias, float *c) {
-    _Alignas(64) float scratch[HEIGHT * WIDTH];
+    _Alignas(64) float scratch[FV_PANEL_FLOATS];
 
-    for (int64_t j = 0; j < g->n; j += WIDTH) {
-        const float *panel = g->packed ? b + j * g->k + k0 * WIDTH : scratch;
-        p->n = least(WIDTH, g->n - j);
+    for (int64_t j = 0; j < g->n; j += p->ldb) {
+        const float *panel = g->packed ? b + j * g->k + k0 * p->ldb : scratch;
+        p->n = least(p->ldb, g->n - j);
         p->start = g->bias ? bias + j : NULL;
         if (!g->packed) pack(g, b, k0, p->k, j, p->n, scratch);
         fv_kernel()->product(p, a, panel, c + j);
@@ -93,7 +103,7 @@ static void run(const fv_gemm *g, const float *a, const float *b, const float *b
     const int64_t block = strips ? ROWS : g->m;
     fv_product p = {.a_row = strips ? 1 : g->lda,
                     .a_column = strips ? FV_STRIP_ROWS : 1,
-                    .ldb = WIDTH,
+                    .ldb = panel_width(),
                     .ldc = g->ldc,
                     .add = g->accumulate};
 

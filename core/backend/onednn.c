@@ -1,10 +1,10 @@
 /* The oneDNN backend: plans found again by shape, made under a lock.
  *
- * Some work is ours, because oneDNN lacks it or is slow there: products of rows that stay apart and, with
- * AVX2, sums over rows (gemm_panels.h); products of bf16 with AVX-512 but no AMX (gemm_pairs.h); weight
- * gradients of dense convolutions with AVX2 (conv_panels.h), and of depthwise ones (depthwise.h) where oneDNN has
- * no depthwise kernel: on NHWC maps version 2.6 has one for 3x3 only, and treats 5x5 as a grouped convolution
- * with one channel per group, at a twentieth of the speed.
+ * Some work is ours, because oneDNN lacks it or is slow there: products of f32 with AVX-512 but for sums over
+ * rows, and with AVX2 those sums and products of rows that stay apart (gemm_panels.h); products of bf16 with
+ * AVX-512 but no AMX (gemm_pairs.h); weight gradients of dense convolutions with AVX2 (conv_panels.h), and of
+ * depthwise ones (depthwise.h) where oneDNN has no depthwise kernel: on NHWC maps version 2.6 has one for 3x3
+ * only, and treats 5x5 as a grouped convolution with one channel per group, at a twentieth of the speed.
  *
  * Work on bf16 for which oneDNN has nothing, or a reference implementation only (CPUs below AVX-512),
  * goes to the plan for the same work on f32, between the conversions of widened.c. */
@@ -101,7 +101,7 @@ static fv_status gemm_choose(fv_gemm_plan *plan) {
     const fv_gemm *key = &plan->desc;
     const int limit = omp_get_max_threads();
 
-    if (fv_gemm_pairs_supports(key)) return FV_OK;
+    if (fv_gemm_pairs_supports(key) || fv_gemm_panels_leads(key)) return FV_OK;
     omp_set_num_threads(1);
     const fv_status status = fv_primitive_gemm(key, &plan->primitive);
     omp_set_num_threads(limit);

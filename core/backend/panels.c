@@ -5,9 +5,11 @@
 #define STEP 16 /* rows of a at a time, so that its cache lines are read once */
 
 void fv_panel_rows(int64_t n, int64_t width, const float *from, int64_t step, float *panel) {
-    for (int64_t i = 0; i < n; i++, from += step, panel += FV_PANEL_WIDTH)
-        if (width == FV_PANEL_WIDTH) /* a constant: no call */
-            memcpy(panel, from, FV_PANEL_WIDTH * sizeof *panel);
+    const int64_t wide = fv_kernel()->panel;
+
+    for (int64_t i = 0; i < n; i++, from += step, panel += wide)
+        if (width == 16) /* a constant: no call */
+            memcpy(panel, from, 16 * sizeof *panel);
         else
             memcpy(panel, from, (size_t)width * sizeof *panel);
 }

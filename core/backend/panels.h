@@ -5,8 +5,10 @@
 
 #include "core/kernels/kernels.h"
 
-#define FV_PANEL_WIDTH  16  /* columns of a panel: what the kernel's tiles take at once */
-#define FV_PANEL_HEIGHT 256 /* rows: 16 KiB stay in the first cache while the rows of A go by */
+/* Rows of a panel of fv_kernel()->panel columns: 16 KiB of 16, in the first cache while the rows of A go by, or
+ * 64 KiB of 64, in the second. */
+#define FV_PANEL_HEIGHT 256
+#define FV_PANEL_FLOATS (FV_PANEL_HEIGHT * FV_PANEL_MOST)
 #define FV_BLOCK_ROWS   192 /* rows of a block of strips: 192 KiB stay in the second cache */
 #define FV_BLOCK_FLOATS ((int64_t)FV_BLOCK_ROWS * FV_PANEL_HEIGHT)
 

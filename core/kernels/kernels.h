@@ -35,7 +35,8 @@ typedef struct fv_adamw_args {
 
 #define FV_STRIP 32 /* channels that tap_sums works on */
 
-#define FV_STRIP_ROWS 6 /* rows of A that lie together where they are packed for a product */
+#define FV_PANEL_MOST 64 /* columns of B that lie together where it is packed for a product */
+#define FV_STRIP_ROWS 6  /* rows of A that lie together where they are packed for a product */
 
 /* C[m,n] = A B, C += A B, or start + A B in every row: element (i,p) of A is a[i * a_row + p * a_column], or
  * where a_strip is not 0 a[i / FV_STRIP_ROWS * a_strip + i % FV_STRIP_ROWS * a_row + p * a_column]; rows of B
@@ -142,6 +143,8 @@ typedef struct fv_kernels {
      * (n - 1) * step + taps vectors of FV_STRIP channels, y n; nothing may alias. */
     void (*tap_sums)(int64_t n, int64_t taps, int64_t step, const float *x, const float *y,
                      float *sum);
+    /* columns of B that the next one works on at once, at most FV_PANEL_MOST */
+    int64_t panel;
     /* A product whose panel of B stays in cache: each element summed over p in order, with one rounding or two
      * per step.  c aliases nothing; k = 0 gives what the sums start from. */
     void (*product)(const fv_product *p, const float *a, const float *b, float *c);

@@ -125,6 +125,7 @@ static void transpose(int64_t rows, int64_t columns, const float *x, int64_t ldx
 }
 
 void fv_kernels_init_product_avx2(fv_kernels *table) {
+    table->panel = 2 * LANES;
     table->product = product;
     table->transpose = transpose;
 }

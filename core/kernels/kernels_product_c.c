@@ -25,6 +25,7 @@ static void transpose(int64_t rows, int64_t columns, const float *x, int64_t ldx
 }
 
 void fv_kernels_init_product_c(fv_kernels *table) {
+    table->panel = 16;
     table->product = product;
     table->transpose = transpose;
 }

@@ -75,6 +75,12 @@ Test(core_kernels_product, product) {
                 }
 }
 
+/* Weights are packed in pieces of 64 columns (backend.h), which whole panels must fill. */
+Test(core_kernels_product, panels_fill_the_pieces_that_weights_are_packed_in) {
+    for (const fv_kernels *k = tables; k < tables + n_tables; k++)
+        cr_assert(k->panel >= 1 && k->panel <= FV_PANEL_MOST && 64 % k->panel == 0, "%s", k->isa);
+}
+
 /* A tile's neighbours do not matter: rows and columns one by one give the same bits. */
 Test(core_kernels_product, bits_do_not_depend_on_the_tile) {
     static float whole[21 * 70];
