@@ -26,8 +26,9 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static void clear(int64_t n, int64_t width, float *to) {
-    for (int64_t i = 0; i < n; i++, to += fv_kernel()->panel)
-        memset(to, 0, (size_t)width * sizeof *to);
+    const int64_t wide = fv_kernel()->panel;
+
+    for (int64_t i = 0; i < n; i++, to += wide) memset(to, 0, (size_t)width * sizeof *to);
 }
 
 /* Columns of X: some channels under one tap. */
@@ -38,7 +39,7 @@ typedef struct piece {
 /* Of n pixels of y in a row, from column j on, whose pixels of x under the tap are in row `row` of x. */
 static void load_row(const fv_conv *c, const piece *s, const float *row, bool inside, int64_t j,
                      int64_t n, float *to) {
-    const int64_t shift = c->left - s->v, step = c->stride;
+    const int64_t shift = c->left - s->v, step = c->stride, wide = fv_kernel()->panel;
     const int64_t first =
         shift > 0 ? (shift + step - 1) / step : 0; /* column of y that sees column >= 0 */
     const int64_t end = c->W + shift > 0 ? (c->W - 1 + shift) / step + 1 : 0;
@@ -48,16 +49,16 @@ static void load_row(const fv_conv *c, const piece *s, const float *row, bool in
     clear(from - j, s->width, to);
     if (to_end > from)
         fv_panel_rows(to_end - from, s->width, row + (from * step - shift) * c->C + s->channel,
-                      step * c->C, to + (from - j) * fv_kernel()->panel);
-    clear(j + n - to_end, s->width, to + (to_end - j) * fv_kernel()->panel);
+                      step * c->C, to + (from - j) * wide);
+    clear(j + n - to_end, s->width, to + (to_end - j) * wide);
 }
 
 /* Of pixels first .. first + count - 1, counted through the images. */
 static void load_piece(const fv_conv *c, const piece *s, const float *x, int64_t first,
                        int64_t count, float *to) {
-    const int64_t Ho = fv_conv_rows(c), Wo = fv_conv_columns(c);
+    const int64_t Ho = fv_conv_rows(c), Wo = fv_conv_columns(c), wide = fv_kernel()->panel;
 
-    for (int64_t p = first, n; p < first + count; p += n, to += n * fv_kernel()->panel) {
+    for (int64_t p = first, n; p < first + count; p += n, to += n * wide) {
         const int64_t i = p / Wo % Ho, j = p % Wo, row = i * c->stride - c->top + s->u;
         const bool inside = row >= 0 && row < c->H;
         n = least(Wo - j, first + count - p);

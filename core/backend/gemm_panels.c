@@ -25,42 +25,42 @@ size_t fv_gemm_panels_bytes(const fv_gemm *g) {
 /* Columns of op(B) are rows of b. */
 static void turn(const fv_gemm *g, const void *b, int64_t k0, int64_t height, int64_t j,
                  int64_t width, float *panel) {
-    const int64_t first = j * g->ldb + k0;
+    const int64_t first = j * g->ldb + k0, wide = panel_width();
     float rows[FV_PANEL_FLOATS];
 
     if (g->ab == FV_F32) {
-        fv_kernel()->transpose(width, height, (const float *)b + first, g->ldb, panel,
-                               panel_width());
+        fv_kernel()->transpose(width, height, (const float *)b + first, g->ldb, panel, wide);
         return;
     }
     for (int64_t i = 0; i < width; i++)
         fv_kernel()->from_bf16(height, (const fv_bf16 *)b + first + i * g->ldb, rows + i * HEIGHT);
-    fv_kernel()->transpose(width, height, rows, HEIGHT, panel, panel_width());
+    fv_kernel()->transpose(width, height, rows, HEIGHT, panel, wide);
 }
 
 static void copy(const fv_gemm *g, const void *b, int64_t k0, int64_t height, int64_t j,
                  int64_t width, float *panel) {
-    const int64_t first = k0 * g->ldb + j;
+    const int64_t first = k0 * g->ldb + j, wide = panel_width();
 
     if (g->ab == FV_F32) {
         fv_panel_rows(height, width, (const float *)b + first, g->ldb, panel);
         return;
     }
     for (int64_t p = 0; p < height; p++)
-        fv_kernel()->from_bf16(width, (const fv_bf16 *)b + first + p * g->ldb,
-                               panel + p * panel_width());
+        fv_kernel()->from_bf16(width, (const fv_bf16 *)b + first + p * g->ldb, panel + p * wide);
 }
 
 /* alpha op(B)[k0 .. k0+height, j .. j+width], in a panel. */
 static void pack(const fv_gemm *g, const void *b, int64_t k0, int64_t height, int64_t j,
                  int64_t width, float *panel) {
+    const int64_t wide = panel_width();
+
     if (g->trans_b)
         turn(g, b, k0, height, j, width, panel);
     else
         copy(g, b, k0, height, j, width, panel);
     if (g->alpha == 1.0f) return;
     for (int64_t p = 0; p < height; p++)
-        fv_kernel()->scale(width, g->alpha, panel + p * panel_width(), panel + p * panel_width());
+        fv_kernel()->scale(width, g->alpha, panel + p * wide, panel + p * wide);
 }
 
 void fv_gemm_panels_pack(const fv_gemm *g, const void *b, int64_t first, int64_t count,

@@ -163,7 +163,7 @@ static void forward_head(int64_t task, void *arg) {
     fv_bf16 *narrow = (fv_bf16 *)(scores + j->tile * j->ld);
     const void *probs = j->dtype == FV_BF16 ? (void *)narrow : (void *)scores;
 
-    fetch(j, qkv, queries, j->Q, wide);
+    fetch(j, qkv, queries, j->Q, wide); /* not the keys, which are read at once */
     fetch(j, qkv, base + 2 * j->C, j->N, wide);
     for (int64_t i = 0; i < j->Q; i += j->tile) {
         const int64_t t = j->Q - i < j->tile ? j->Q - i : j->tile;
