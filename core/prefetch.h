@@ -4,7 +4,7 @@
 
 #include "core/alloc.h"
 
-/* Asks for the bytes from p on, for the second cache; they may be anywhere and need not exist. */
+/* Asks for the bytes from p on, for the second cache; it reads nothing and cannot fail. */
 static inline void fv_prefetch(const void *p, size_t bytes) {
     for (size_t i = 0; i < bytes; i += FV_ALIGN) __builtin_prefetch((const char *)p + i, 0, 2);
 }

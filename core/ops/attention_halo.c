@@ -120,20 +120,9 @@ static void run(job *j, const fv_gemm_plan *plan, const void *a, const void *b, 
 /* Element i of an array of the product dtype. */
 static void *at(const job *j, const void *base, int64_t i) { return fv_row_at(base, j->dtype, i); }
 
-/* A product's operand: f32 values as they are, or as they were rounded into to. */
-static const void *operand(const job *j, const float *values, const float *to) {
-    return j->dtype == FV_F32 ? values : to;
-}
-
-/* The same, rounded now. */
-static const void *rounded(const job *j, int64_t n, const float *values, float *to) {
-    if (j->dtype == FV_BF16) fv_kernel()->to_bf16(n, values, (fv_bf16 *)to);
-    return operand(j, values, to);
-}
-
-/* Where scores are rounded to, NULL for products of f32. */
-static fv_bf16 *narrowed(const job *j, float *to) {
-    return j->dtype == FV_BF16 ? (fv_bf16 *)to : NULL;
+/* Where scores are rounded to: room, for products of bf16. */
+static fv_bf16 *narrowed(const job *j, float *room) {
+    return j->dtype == FV_BF16 ? (fv_bf16 *)room : NULL;
 }
 
 /* One block of one sample and head. */
@@ -190,11 +179,12 @@ static void logits(job *j, const void *q, const void *kv, float *S, float *R) {
 static void forward_block(job *j, const place *p, float *scratch) {
     const void *q = pack_queries(j, p, j->y->in[0]->data, j->dk, scratch + j->at.q);
     const void *kv = pack_window(j, p, scratch + j->at.kv);
-    float *S = scratch + j->at.S, *P16 = scratch + j->at.P16, *out = scratch + j->at.rows;
+    float *S = scratch + j->at.S, *out = scratch + j->at.rows;
+    fv_bf16 *P16 = narrowed(j, scratch + j->at.P16);
 
     logits(j, q, kv, S, scratch + j->at.R);
-    fv_softmax_rows(j->queries, j->keys, j->keys, 1.0f, S, narrowed(j, P16), lse_of(j, p));
-    run(j, j->output, operand(j, S, P16), at(j, kv, j->dk), out);
+    fv_softmax_rows(j->queries, j->keys, j->keys, 1.0f, S, P16, lse_of(j, p));
+    run(j, j->output, fv_rows_operand(S, P16), at(j, kv, j->dk), out);
     for (int64_t i = 0; i < j->queries; i++)
         fv_row_copy(j->y->data, j->dtype, (query_pixel(j, p, i) * j->heads + p->head) * j->dv, out,
                     FV_F32, i * j->dv, j->dv);
@@ -227,17 +217,17 @@ static void backward_block(job *j, const place *p, float *scratch) {
     const void *dy = pack_queries(j, p, j->dy, j->dv, scratch + j->at.dy);
     const void *kv = pack_window(j, p, scratch + j->at.kv);
     float *S = scratch + j->at.S, *dP = scratch + j->at.dP, *R = scratch + j->at.R;
-    float *P16 = scratch + j->at.P16, *dS16 = scratch + j->at.dS16;
+    fv_bf16 *P16 = narrowed(j, scratch + j->at.P16), *dS16 = narrowed(j, scratch + j->at.dS16);
+    fv_bf16 *dR16 = narrowed(j, scratch + j->at.dR16);
     float *dq = scratch + j->at.rows, *d_window = scratch + j->at.d_window;
 
     logits(j, q, kv, S, R);
     run(j, j->d_probs, dy, at(j, kv, j->dk), dP);
-    fv_softmax_rows_gradient(j->queries, j->keys, j->keys, 1.0f, lse_of(j, p), S, dP,
-                             narrowed(j, P16), narrowed(j, dS16));
+    fv_softmax_rows_gradient(j->queries, j->keys, j->keys, 1.0f, lse_of(j, p), S, dP, P16, dS16);
     fv_rel_sum(&j->rel, dP, R);
-    const void *P = operand(j, S, P16);
-    const void *dS = operand(j, dP, dS16);
-    const void *dR = rounded(j, j->queries * 2 * j->rel.P, R, scratch + j->at.dR16);
+    if (dR16) fv_kernel()->to_bf16(j->queries * 2 * j->rel.P, R, dR16);
+    const void *P = fv_rows_operand(S, P16), *dS = fv_rows_operand(dP, dS16);
+    const void *dR = fv_rows_operand(R, dR16);
     run(j, j->d_query, dS, kv, dq);
     run(j, j->d_query_terms, dR, j->T, dq);
     run(j, j->d_table, dR, q, scratch + j->at.dT);

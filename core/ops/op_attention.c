@@ -147,9 +147,9 @@ static void fetch(const job *j, const void *base, int64_t i, int64_t n, int64_t 
         fv_prefetch(at(j, base, i + r * stride), (size_t)j->d * fv_dtype_bytes(j->dtype));
 }
 
-/* Where scores are rounded to for products of bf16. */
-static fv_bf16 *narrowed(const job *j, fv_bf16 *scores) {
-    return j->dtype == FV_BF16 ? scores : NULL;
+/* Where scores are rounded to: room, for products of bf16. */
+static fv_bf16 *narrowed(const job *j, float *room) {
+    return j->dtype == FV_BF16 ? (fv_bf16 *)room : NULL;
 }
 
 static void forward_head(int64_t task, void *arg) {
@@ -160,8 +160,8 @@ static void forward_head(int64_t task, void *arg) {
     const int64_t queries = base + j->first * wide;
     float *lse = (float *)j->y->saved[0].data + task * j->Q;
     float *scores = fv_scratch(j->scratch_bytes);
-    fv_bf16 *narrow = (fv_bf16 *)(scores + j->tile * j->ld);
-    const void *probs = j->dtype == FV_BF16 ? (void *)narrow : (void *)scores;
+    fv_bf16 *narrow = narrowed(j, scores + j->tile * j->ld);
+    const void *probs = fv_rows_operand(scores, narrow);
 
     fetch(j, qkv, queries, j->Q, wide); /* not the keys, which are read at once */
     fetch(j, qkv, base + 2 * j->C, j->N, wide);
@@ -170,7 +170,7 @@ static void forward_head(int64_t task, void *arg) {
         const int last = t != j->tile;
         run(j, j->plan.scores[last], at(j, qkv, queries + i * wide), at(j, qkv, base + j->C),
             scores);
-        fv_softmax_rows(t, j->N, j->ld, j->scale, scores, narrowed(j, narrow), lse + i);
+        fv_softmax_rows(t, j->N, j->ld, j->scale, scores, narrow, lse + i);
         run(j, j->plan.output[last], probs, at(j, qkv, base + 2 * j->C),
             at(j, j->y->data, (b * j->Q + i) * j->C + head * j->d));
     }
@@ -193,7 +193,7 @@ static fv_status forward(fv_var *y) {
 
 typedef struct head_scratch {
     float *probs, *d_probs;       /* [tile,N] */
-    fv_bf16 *probs16, *d_probs16; /* [tile,N], bf16 products */
+    fv_bf16 *probs16, *d_probs16; /* [tile,N], NULL for products of f32 */
     float *dq;                    /* [Q,d] */
     float *dk, *dv;               /* [N,d] */
 } head_scratch;
@@ -205,8 +205,8 @@ static int64_t carve(const job *j, float *base, head_scratch *s) {
     if (base) {
         s->probs = base;
         s->d_probs = s->probs + scores;
-        s->probs16 = (fv_bf16 *)(s->d_probs + scores);
-        s->d_probs16 = (fv_bf16 *)(s->d_probs + scores + half);
+        s->probs16 = narrowed(j, s->d_probs + scores);
+        s->d_probs16 = narrowed(j, s->d_probs + scores + half);
         s->dq = s->d_probs + scores + 2 * half;
         s->dk = s->dq + queries;
         s->dv = s->dk + rows;
@@ -238,8 +238,8 @@ static void backward_head(int64_t task, void *arg) {
     head_scratch s = {0};
 
     carve(j, fv_scratch(j->scratch_bytes), &s);
-    const void *probs = j->dtype == FV_BF16 ? (void *)s.probs16 : (void *)s.probs;
-    const void *d_probs = j->dtype == FV_BF16 ? (void *)s.d_probs16 : (void *)s.d_probs;
+    const void *probs = fv_rows_operand(s.probs, s.probs16);
+    const void *d_probs = fv_rows_operand(s.d_probs, s.d_probs16);
     fetch(j, qkv, base + j->C, j->N, wide);
     fetch(j, qkv, base + j->first * wide, j->Q, wide);
     memset(s.dk, 0, (size_t)(2 * j->N * j->d) * sizeof(float)); /* dk and dv */
@@ -252,8 +252,8 @@ static void backward_head(int64_t task, void *arg) {
         const void *q = at(j, qkv, base + (j->first + i) * wide), *dy = at(j, j->dy->data, row);
         run(j, j->plan.scores[last], q, at(j, qkv, base + j->C), s.probs);
         run(j, j->plan.d_probs[last], dy, at(j, qkv, base + 2 * j->C), s.d_probs);
-        fv_softmax_rows_gradient(t, j->N, j->ld, j->scale, lse + i, s.probs, s.d_probs,
-                                 narrowed(j, s.probs16), narrowed(j, s.d_probs16));
+        fv_softmax_rows_gradient(t, j->N, j->ld, j->scale, lse + i, s.probs, s.d_probs, s.probs16,
+                                 s.d_probs16);
         run(j, j->plan.d_query[last], d_probs, at(j, qkv, base + j->C), s.dq + i * j->d);
         run(j, j->plan.d_key[last], d_probs, q, s.dk);
         run(j, j->plan.d_value[last], probs, dy, s.dv);

@@ -97,14 +97,14 @@ static job make_job(const fv_var *y) {
 
 /* A head's arrays; those of the type that products take as void. */
 typedef struct head_scratch {
-    void *q, *k, *v;           /* [P + R n,d] */
-    void *key, *value;         /* [keys,d] of the chosen */
-    void *right, *left;        /* factors of the next product, in pairs of rows */
-    void *probs16, *d_probs16; /* [n,keys], bf16 products */
-    void *dy;                  /* [n,d] */
-    float *probs, *d_probs;    /* [n,keys] */
-    float *out, *d_query;      /* [n,d] */
-    float *dk, *dv;            /* [P + R n,d] */
+    void *q, *k, *v;              /* [P + R n,d] */
+    void *key, *value;            /* [keys,d] of the chosen */
+    void *right, *left;           /* factors of the next product, in pairs of rows */
+    void *dy;                     /* [n,d] */
+    float *probs, *d_probs;       /* [n,keys] */
+    fv_bf16 *probs16, *d_probs16; /* [n,keys], NULL for products of f32 */
+    float *out, *d_query;         /* [n,d] */
+    float *dk, *dv;               /* [P + R n,d] */
 } head_scratch;
 
 /* The next n elements of base, which may be NULL, in whole cache lines. */
@@ -127,7 +127,7 @@ static size_t carve(const job *j, void *base, head_scratch *s) {
     s->key = take(base, &used, j->type, keys);
     s->value = take(base, &used, j->type, keys);
     s->right = take(base, &used, j->type, upright > turned ? upright : turned);
-    s->probs16 = take(base, &used, j->type, narrow * scores);
+    s->probs16 = narrow ? take(base, &used, FV_BF16, scores) : NULL;
     s->probs = take(base, &used, FV_F32, scores);
     if (!j->dy) {
         s->out = take(base, &used, FV_F32, tile);
@@ -136,7 +136,7 @@ static size_t carve(const job *j, void *base, head_scratch *s) {
     s->left = take(base, &used, j->type, narrow * fv_small_size(j->n, j->keys));
     s->dy = take(base, &used, j->type, tile);
     s->d_probs = take(base, &used, FV_F32, scores);
-    s->d_probs16 = take(base, &used, j->type, narrow * scores);
+    s->d_probs16 = narrow ? take(base, &used, FV_BF16, scores) : NULL;
     s->d_query = take(base, &used, FV_F32, tile);
     s->dk = take(base, &used, FV_F32, all);
     s->dv = take(base, &used, FV_F32, all);
@@ -214,14 +214,6 @@ static void times_rows(const job *j, const head_scratch *s, const void *a, const
     fv_small_product(j->type, j->n, j->d, j->keys, a, right, c);
 }
 
-/* [n,keys] in the type that products take: as it is, or as it was rounded. */
-static const void *operand(const job *j, const float *x, const void *narrow) {
-    return j->type == FV_F32 ? x : narrow;
-}
-
-/* Where it is rounded to, NULL for products of f32. */
-static fv_bf16 *narrowed(const job *j, void *narrow) { return j->type == FV_BF16 ? narrow : NULL; }
-
 /* a^T b added to the rows it belongs to, a [n,keys] and b [n,d] */
 static void scatter(const job *j, const head_scratch *s, const int32_t *chosen, const void *a,
                     const void *b, float *rows) {
@@ -253,9 +245,8 @@ static void forward_head(int64_t task, void *arg) {
         pack(j, chosen_by(j, p, r), s.k, s.key);
         pack(j, chosen_by(j, p, r), s.v, s.value);
         times_keys(j, &s, at(j, s.q, (j->P + r * j->n) * j->d), s.key, s.probs);
-        fv_softmax_rows(j->n, j->keys, j->keys, j->scale, s.probs, narrowed(j, s.probs16),
-                        lse_of(j, p, r));
-        times_rows(j, &s, operand(j, s.probs, s.probs16), s.value, s.out);
+        fv_softmax_rows(j->n, j->keys, j->keys, j->scale, s.probs, s.probs16, lse_of(j, p, r));
+        times_rows(j, &s, fv_rows_operand(s.probs, s.probs16), s.value, s.out);
         for (int64_t i = 0; i < j->n; i++)
             fv_row_copy(j->y->data, j->y->dtype, (first + i) * j->C + p.head * j->d, s.out, FV_F32,
                         i * j->d, j->d);
@@ -302,9 +293,9 @@ static void backward_region(const job *j, const head_scratch *s, place p, int64_
     times_keys(j, s, q, s->key, s->probs);
     times_keys(j, s, s->dy, s->value, s->d_probs);
     fv_softmax_rows_gradient(j->n, j->keys, j->keys, j->scale, lse_of(j, p, r), s->probs,
-                             s->d_probs, narrowed(j, s->probs16), narrowed(j, s->d_probs16));
-    const void *ds = operand(j, s->d_probs, s->d_probs16);
-    scatter(j, s, chosen, operand(j, s->probs, s->probs16), s->dy, s->dv);
+                             s->d_probs, s->probs16, s->d_probs16);
+    const void *ds = fv_rows_operand(s->d_probs, s->d_probs16);
+    scatter(j, s, chosen, fv_rows_operand(s->probs, s->probs16), s->dy, s->dv);
     times_rows(j, s, ds, s->key, s->d_query);
     scatter(j, s, chosen, ds, q, s->dk);
     for (int64_t i = 0; j->dx[0].data && i < j->n; i++)

@@ -14,4 +14,9 @@ void fv_softmax_rows(int64_t rows, int64_t n, int64_t ld, float a, float *x, fv_
 void fv_softmax_rows_gradient(int64_t rows, int64_t n, int64_t ld, float a, const float *lse,
                               float *x, float *dx, fv_bf16 *x16, fv_bf16 *dx16);
 
+/* What products then take: x as it is, or as it was rounded. */
+static inline const void *fv_rows_operand(const float *x, const fv_bf16 *x16) {
+    return x16 ? (const void *)x16 : x;
+}
+
 #endif
