@@ -43,16 +43,24 @@ static fv_status open_grad(fv_tape *tape, fv_var *x, fv_grad *g) {
     return FV_OK;
 }
 
-/* An alias's gradient, complete now, becomes its input's: the first of perhaps several. */
-static bool hand_over(const fv_var *y) {
-    fv_var *x = y->in[0];
+/* y's gradient, complete now, becomes that of an input it is passed to: the first of perhaps several.
+ * Returns the input's bit, 0 when there is none. */
+static uint32_t hand_over(const fv_var *y) {
+    if (y->watch & FV_WATCH_GRAD) return 0;
+    for (int i = 0; i < y->op->arity; i++) {
+        fv_var *x = y->in[i];
+        if (!(y->op->passes & FV_READS_IN(i)) || !x->needs_grad || x->grad.data ||
+            y->grad.dtype != grad_dtype(x))
+            continue;
+        x->grad = (fv_tensor){y->grad.data, y->grad.dtype, x->shape};
+        x->grad_buffer = y->grad_buffer;
+        return FV_READS_IN(i);
+    }
+    return 0;
+}
 
-    if (!y->op->alias || !x->needs_grad || x->grad.data || y->watch & FV_WATCH_GRAD ||
-        y->grad.dtype != grad_dtype(x))
-        return false;
-    x->grad = (fv_tensor){y->grad.data, y->grad.dtype, x->shape};
-    x->grad_buffer = y->grad_buffer;
-    return true;
+static bool wants_gradient(const fv_var *y, int i, uint32_t handed) {
+    return y->in[i] && y->in[i]->needs_grad && !(handed & FV_READS_IN(i));
 }
 
 static void use_read(fv_tape *tape, const fv_var *y) {
@@ -70,11 +78,14 @@ static fv_status step_back(fv_tape *tape, fv_var *y) {
     if (tape->step.check_finite)
         FV_TRY(
             fv_check_finite(y, "gradient", y->grad.data, y->grad.dtype, fv_shape_numel(&y->shape)));
-    if (hand_over(y)) return FV_OK;
+    const uint32_t handed = hand_over(y);
+    bool wanted = false;
+    for (int i = 0; i < op->arity; i++) wanted |= wants_gradient(y, i, handed);
+    if (!wanted) return FV_OK;
     fv_memplan_event(tape->plan, (uint64_t)(uintptr_t)op + 1);
     for (int i = 0; i < op->arity; i++) {
         fv_var *x = y->in[i];
-        if (!x || !x->needs_grad) continue;
+        if (!wants_gradient(y, i, handed)) continue;
         if (op->params >> i & 1) {
             if (!x->param)
                 return FV_FAIL(FV_ERR_UNSUPPORTED, "%s: input %d must be a parameter", op->name, i);
@@ -93,17 +104,19 @@ static fv_status step_back(fv_tape *tape, fv_var *y) {
     return status != FV_OK ? status : ended;
 }
 
+static bool has_handed_over(const fv_var *y) {
+    for (int i = 0; i < y->op->arity; i++)
+        if (y->op->passes & FV_READS_IN(i) && y->in[i]->grad_buffer == y->grad_buffer) return true;
+    return false;
+}
+
 /* Nothing reads y from here on: what came behind it is done.  Explained steps may be walked again. */
 static void release(fv_tape *tape, const fv_var *y) {
     if (tape->step.mode != FV_TRAIN) return;
-    /* A view's buffer is its input's, and so is its gradient's where that was handed over. */
-    if (y->op->alias) {
-        if (y->in[0]->grad_buffer != y->grad_buffer) fv_memplan_release(tape->plan, y->grad_buffer);
-        return;
-    }
+    if (!has_handed_over(y)) fv_memplan_release(tape->plan, y->grad_buffer);
+    if (y->op->alias) return; /* its buffer is its input's */
     fv_memplan_release(tape->plan, y->buffer);
     for (int i = 0; i < y->n_saved; i++) fv_memplan_release(tape->plan, y->saved_buffer[i]);
-    fv_memplan_release(tape->plan, y->grad_buffer);
 }
 
 fv_status fv_tape_backward(fv_tape *tape, fv_var *y, const float *dy) {
