@@ -16,18 +16,22 @@
 
 /* What float32 is allowed to lose, by model name: logits (also pre_logits, features, loss, statistics)
  * and gradients.  ReLU networks have the loosest gradients: rounding flips the sign of some
- * pre-activations near zero.  Biases before a batch norm have zero gradient, hence the train mode. */
+ * pre-activations near zero.  Biases before a batch norm have zero gradient, hence the train mode.
+ * bf16: root mean square of what logits lose by it, over their standard deviation; 0: not checked.
+ * Random networks with SiLU, or with 50 layers, amplify it too far to tell anything (PyTorch loses 0.26
+ * in resnet50, and 0.33 with autocast): those are compared layer by layer (tests/layers). */
 typedef struct tolerance {
     const char *pattern;
-    double logits, gradients, gradients_train;
+    double logits, gradients, gradients_train, bf16;
 } tolerance;
 
 static const tolerance tolerances[] = {
-    {"*biformer*", 1e-4, 1e-4, 1e-3},     {"*davit*", 1e-4, 1e-3, 1e-3},
-    {"*halone[tx]*ts", 5e-4, 5e-3, 5e-3}, /* SiLU */
-    {"*halonet*", 1e-4, 2e-2, 2e-2},      /* ReLU */
-    {"resnet*", 1e-4, 2e-2, 2e-2},        /* ReLU */
-    {"*vit*", 1e-4, 1e-3, 1e-3},          {"*deit*", 1e-4, 1e-3, 1e-3},
+    {"*biformer*", 1e-4, 1e-4, 1e-3, 0.05},    {"*davit*", 1e-4, 1e-3, 1e-3, 0.05},
+    {"*halone[tx]*ts", 5e-4, 5e-3, 5e-3, 0.0}, /* SiLU */
+    {"*halonet*", 1e-4, 2e-2, 2e-2, 0.25},     /* ReLU */
+    {"resnet50", 1e-4, 2e-2, 2e-2, 0.0},       /* ReLU */
+    {"resnet*", 1e-4, 2e-2, 2e-2, 0.25},       /* ReLU */
+    {"*vit*", 1e-4, 1e-3, 1e-3, 0.05},         {"*deit*", 1e-4, 1e-3, 1e-3, 0.05},
 };
 
 #define COUNTER "num_batches_tracked"
@@ -280,6 +284,71 @@ static void check(model_case *c) {
     check_routing(c);
 }
 
+/* Creates the model of the file, with its parameters and statistics. */
+static fv_status create(model_case *c, bool bf16) {
+    const fv_model_config config = {.name = meta_or(c->g, "model", ""),
+                                    .num_classes =
+                                        strtoll(meta_or(c->g, "num_classes", "0"), NULL, 10),
+                                    .img_size = c->H,
+                                    .bf16 = bf16};
+
+    FV_TRY(fv_model_create(&config, !bf16, &c->model));
+    FV_TRY(fv_tape_create(&c->tape));
+    fv_generate_params(&c->model->params, c->salt);
+    if (!c->train) load_buffers(c);
+    return FV_OK;
+}
+
+static void destroy(model_case *c) {
+    fv_tape_destroy(c->tape);
+    fv_model_destroy(c->model);
+}
+
+static double bf16_error(const float *got, const float *want, int64_t n) {
+    double sum = 0.0, spread = 0.0, error = 0.0;
+
+    for (int64_t i = 0; i < n; i++) sum += (double)want[i];
+    for (int64_t i = 0; i < n; i++) {
+        const double d = (double)want[i] - sum / (double)n, e = (double)got[i] - (double)want[i];
+        spread += d * d;
+        error += e * e;
+    }
+    return sqrt(error / spread);
+}
+
+/* Rounding sends some queries of a BiFormer to other regions, and then what they find differs: the choices
+ * are the file's. */
+static void choose_as_stored(fv_var *x, const char *name, void *user) {
+    model_case *c = user;
+    const int length = (int)(strlen(name) - strlen(ROUTING));
+    fv_shape shape;
+
+    const int64_t *stored =
+        golden_i64(c->g, golden_text(c->g, "routing.%.*s", length, name), &shape);
+    if (!stored || !fv_shape_equal(&shape, &x->shape)) return; /* failed in f32 */
+    for (int64_t i = 0; i < fv_shape_numel(&shape); i++)
+        ((int32_t *)x->data)[i] = (int32_t)stored[i];
+}
+
+static fv_status forward_bf16(model_case *c) {
+    const fv_tensor x = {c->images, FV_F32, fv_shape_of(4, c->N, c->H, c->W, c->C)};
+    const fv_mode mode = c->train ? FV_TRAIN : FV_INFER;
+    fv_shape shape;
+
+    FV_TRY(create(c, true));
+    fv_params_bf16_refresh(&c->model->params);
+    FV_TRY(fv_tape_watch(c->tape, "*" ROUTING, FV_WATCH_EDIT));
+    fv_tape_set_edit(c->tape, choose_as_stored, c);
+    fv_tape_begin(c->tape, &(fv_step){.mode = mode, .bf16 = true, .running_stats = !c->train});
+    c->logits = fv_keep(fv_model_forward(c->model, fv_input(c->tape, &x, false)));
+    FV_TRY(fv_tape_status(c->tape));
+    const float *want = golden_f32(c->g, "logits", &shape);
+    if (want && fv_shape_equal(&shape, &c->logits->shape))
+        golden_result(c->g, "logits in bf16",
+                      bf16_error(c->logits->data, want, fv_shape_numel(&shape)), c->tol->bf16);
+    return FV_OK;
+}
+
 static void run(golden *g) {
     const char *name = meta_or(g, "model", "");
     model_case c = {.g = g};
@@ -291,23 +360,18 @@ static void run(golden *g) {
         return;
     }
     if (!read_case(&c)) return;
-    const fv_model_config config = {.name = name,
-                                    .num_classes =
-                                        strtoll(meta_or(g, "num_classes", "0"), NULL, 10),
-                                    .img_size = c.H};
-    fv_status status = fv_model_create(&config, true, &c.model);
-    if (status == FV_OK) status = fv_tape_create(&c.tape);
-    if (status == FV_OK) {
-        fv_generate_params(&c.model->params, c.salt);
-        if (!c.train) load_buffers(&c);
-        status = compute(&c);
-    }
+    fv_status status = create(&c, false);
+    if (status == FV_OK) status = compute(&c);
     if (status == FV_OK)
         check(&c);
     else
         golden_fail(g, "forward and backward", "%s", fv_error_message());
-    fv_tape_destroy(c.tape);
-    fv_model_destroy(c.model);
+    destroy(&c);
+    if (c.tol->bf16 == 0.0) return;
+    c.model = NULL;
+    c.tape = NULL;
+    if (forward_bf16(&c) != FV_OK) golden_fail(g, "logits in bf16", "%s", fv_error_message());
+    destroy(&c);
 }
 
 const golden_kind golden_kind_model = {.prefix = "model_", .exact = false, .run = run};
