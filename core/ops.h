@@ -52,6 +52,9 @@ typedef struct fv_batchnorm_stats {
 } fv_batchnorm_stats;
 fv_var *fv_batchnorm(fv_var *x, fv_var *gamma, fv_var *beta, const fv_batchnorm_stats *stats,
                      fv_dtype out);
+/* relu(batchnorm(...)) in one pass; in FV_EXPLAIN composed, the first part tapped under the scope. */
+fv_var *fv_batchnorm_relu(fv_var *x, fv_var *gamma, fv_var *beta, const fv_batchnorm_stats *stats,
+                          fv_dtype out);
 
 /* y = a + b, equal shapes; f32.  _to writes `out`. */
 fv_var *fv_add(fv_var *a, fv_var *b);

@@ -19,5 +19,8 @@ fv_status fv_batchnorm_layer_init(fv_batchnorm_layer *m, fv_scope scope, int64_t
 /* x [...,C] -> [...,C] in x's dtype; _to writes `out`.  Tapped under the layer's path. */
 fv_var *fv_batchnorm_layer_forward(const fv_batchnorm_layer *m, fv_var *x);
 fv_var *fv_batchnorm_layer_forward_to(const fv_batchnorm_layer *m, fv_var *x, fv_dtype out);
+/* act(the same), for products to read; with ReLU in one pass, so that outside of FV_EXPLAIN the value before it
+ * has no name. */
+fv_var *fv_batchnorm_layer_activate(const fv_batchnorm_layer *m, fv_var *x, fv_activation_kind act);
 
 #endif

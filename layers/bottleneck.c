@@ -90,10 +90,8 @@ fv_status fv_bottleneck_init(fv_bottleneck *m, fv_scope scope, const fv_bottlene
 
 /* x [B,H,W,M] -> [B,H/s,W/s,M] */
 static fv_var *attend(const fv_bottleneck *m, fv_var *x) {
-    fv_var *y = fv_halo_attention_forward(&m->attn, x);
-
-    y = fv_batchnorm_layer_forward(&m->post_attn, y);
-    return fv_activation(y, m->act, fv_product_dtype(y->tape));
+    return fv_batchnorm_layer_activate(&m->post_attn, fv_halo_attention_forward(&m->attn, x),
+                                       m->act);
 }
 
 /* x [B,H,W,M] -> [B,H/s,W/s,M] */

@@ -28,8 +28,8 @@ fv_var *fv_conv_bn_forward(const fv_conv_bn *m, fv_var *x) {
     const char *outer = fv_tape_scope(tape, m->path);
     fv_var *y = fv_conv_layer_forward(&m->conv, x); /* [B,Ho,Wo,O] */
 
-    y = fv_batchnorm_layer_forward(&m->bn, y);
-    if (!m->linear) y = fv_activation(y, m->act, fv_product_dtype(tape));
+    y = m->linear ? fv_batchnorm_layer_forward(&m->bn, y)
+                  : fv_batchnorm_layer_activate(&m->bn, y, m->act);
     fv_tape_scope(tape, outer);
     return fv_tap(y, m->path);
 }

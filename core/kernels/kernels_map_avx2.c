@@ -56,38 +56,56 @@ static inline __attribute__((always_inline)) void sum_squares_of(int64_t rows, i
         }
 }
 
-static inline __attribute__((always_inline)) void
-sum_products(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
-             const void *y, fv_dtype y_type, float *product, float *sum) {
-    for (int64_t r = 0; r < rows; r++)
+/* x - mean of row r at column i */
+static inline __m256 centred(const fv_norm_rows *x, fv_dtype type, int64_t r, int64_t i) {
+    return _mm256_sub_ps(load_row(type, x->n, x->n, r, i, x->x), load(x->n, i, x->mean));
+}
+
+static inline __m256 affine(const fv_norm_rows *x, int64_t i, __m256 d) {
+    return _mm256_fmadd_ps(d, load(x->n, i, x->a), load(x->n, i, x->b));
+}
+
+/* dy where ReLU behind batch norm lets it pass */
+static inline __attribute__((always_inline)) __m256 gated(const fv_norm_rows *x, bool relu,
+                                                          int64_t i, __m256 d, __m256 dy) {
+    return relu ? _mm256_and_ps(passes(affine(x, i, d)), dy) : dy;
+}
+
+static inline __attribute__((always_inline)) void sum_products(const fv_norm_rows *x, bool relu,
+                                                               fv_dtype x_type, const void *dy,
+                                                               fv_dtype dy_type, float *product,
+                                                               float *sum) {
+    const int64_t n = x->n;
+
+    for (int64_t r = 0; r < x->rows; r++)
         for (int64_t i = 0; i < n; i += LANES) {
-            const __m256 g = load_row(y_type, n, n, r, i, y);
-            const __m256 d = _mm256_sub_ps(load_row(x_type, n, n, r, i, x), load(n, i, mean));
+            const __m256 d = centred(x, x_type, r, i);
+            const __m256 g = gated(x, relu, i, d, load_row(dy_type, n, n, r, i, dy));
             store(n, i, product, _mm256_fmadd_ps(g, d, load(n, i, product)));
             store(n, i, sum, _mm256_add_ps(load(n, i, sum), g));
         }
 }
 
 static inline __attribute__((always_inline)) void
-normalize_as(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
-             const float *a, const float *b, void *y, fv_dtype y_type) {
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t i = 0; i < n; i += LANES) {
-            const __m256 d = _mm256_sub_ps(load_row(x_type, n, n, r, i, x), load(n, i, mean));
-            store_row(y_type, n, r, i, y, _mm256_fmadd_ps(d, load(n, i, a), load(n, i, b)));
+normalize_as(const fv_norm_rows *x, bool relu, fv_dtype x_type, void *y, fv_dtype y_type) {
+    for (int64_t r = 0; r < x->rows; r++)
+        for (int64_t i = 0; i < x->n; i += LANES) {
+            const __m256 z = affine(x, i, centred(x, x_type, r, i));
+            store_row(y_type, x->n, r, i, y, relu ? _mm256_and_ps(passes(z), z) : z);
         }
 }
 
 static inline __attribute__((always_inline)) void
-normalize_back(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
-               const void *dy, fv_dtype dy_type, const float *a, const float *c, const float *b,
-               void *dx, fv_dtype dx_type) {
-    for (int64_t r = 0; r < rows; r++)
+normalize_back(const fv_norm_rows *x, bool relu, fv_dtype x_type, const void *dy, fv_dtype dy_type,
+               const float *c, const float *d, void *dx, fv_dtype dx_type) {
+    const int64_t n = x->n;
+
+    for (int64_t r = 0; r < x->rows; r++)
         for (int64_t i = 0; i < n; i += LANES) {
-            const __m256 d = _mm256_sub_ps(load_row(x_type, n, n, r, i, x), load(n, i, mean));
-            const __m256 rest = _mm256_fmadd_ps(load(n, i, c), d, load(n, i, b));
-            const __m256 g = load_row(dy_type, n, n, r, i, dy);
-            store_row(dx_type, n, r, i, dx, _mm256_fmadd_ps(load(n, i, a), g, rest));
+            const __m256 e = centred(x, x_type, r, i);
+            const __m256 g = gated(x, relu, i, e, load_row(dy_type, n, n, r, i, dy));
+            const __m256 rest = _mm256_fmadd_ps(load(n, i, c), e, load(n, i, d));
+            store_row(dx_type, n, r, i, dx, _mm256_fmadd_ps(load(n, i, x->a), g, rest));
         }
 }
 

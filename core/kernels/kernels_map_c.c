@@ -25,32 +25,43 @@ static void square_sums(int64_t rows, int64_t n, const void *x, fv_dtype type, c
         }
 }
 
-static void product_sums(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
-                         const void *y, fv_dtype y_type, float *product, float *sum) {
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t i = 0; i < n; i++) {
-            const float v = load_as(y_type, y, r * n + i);
-            product[i] += v * (load_as(x_type, x, r * n + i) - mean[i]);
-            sum[i] += v;
+static float centred(const fv_norm_rows *x, int64_t r, int64_t i) {
+    return load_as(x->type, x->x, r * x->n + i) - x->mean[i];
+}
+
+static float affine(const fv_norm_rows *x, int64_t i, float d) { return d * x->a[i] + x->b[i]; }
+
+/* dy where ReLU behind batch norm lets it pass */
+static float gated(const fv_norm_rows *x, int64_t i, float d, float dy) {
+    return x->relu && affine(x, i, d) <= 0.0f ? 0.0f : dy;
+}
+
+static void product_sums(const fv_norm_rows *x, const void *dy, fv_dtype dy_type, float *product,
+                         float *sum) {
+    for (int64_t r = 0; r < x->rows; r++)
+        for (int64_t i = 0; i < x->n; i++) {
+            const float d = centred(x, r, i);
+            const float g = gated(x, i, d, load_as(dy_type, dy, r * x->n + i));
+            product[i] += g * d;
+            sum[i] += g;
         }
 }
 
-static void normalize(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
-                      const float *a, const float *b, void *y, fv_dtype y_type) {
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t i = 0; i < n; i++) {
-            const float d = load_as(x_type, x, r * n + i) - mean[i];
-            store_as(y_type, y, r * n + i, d * a[i] + b[i]);
+static void normalize(const fv_norm_rows *x, void *y, fv_dtype y_type) {
+    for (int64_t r = 0; r < x->rows; r++)
+        for (int64_t i = 0; i < x->n; i++) {
+            const float z = affine(x, i, centred(x, r, i));
+            store_as(y_type, y, r * x->n + i, x->relu && z <= 0.0f ? 0.0f : z);
         }
 }
 
-static void normalize_backward(int64_t rows, int64_t n, const void *x, fv_dtype x_type,
-                               const float *mean, const void *dy, fv_dtype dy_type, const float *a,
-                               const float *c, const float *b, void *dx, fv_dtype dx_type) {
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t i = 0; i < n; i++) {
-            const float rest = c[i] * (load_as(x_type, x, r * n + i) - mean[i]) + b[i];
-            store_as(dx_type, dx, r * n + i, a[i] * load_as(dy_type, dy, r * n + i) + rest);
+static void normalize_backward(const fv_norm_rows *x, const void *dy, fv_dtype dy_type,
+                               const float *c, const float *d, void *dx, fv_dtype dx_type) {
+    for (int64_t r = 0; r < x->rows; r++)
+        for (int64_t i = 0; i < x->n; i++) {
+            const float e = centred(x, r, i);
+            const float g = gated(x, i, e, load_as(dy_type, dy, r * x->n + i));
+            store_as(dx_type, dx, r * x->n + i, x->a[i] * g + (c[i] * e + d[i]));
         }
 }
 

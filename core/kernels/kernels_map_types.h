@@ -1,5 +1,5 @@
-/* kernels_map_types.h - the kernels of batch norm, of which each instruction set has the bodies: with types that are
- * constants where they are usual.  Included behind the bodies, which the compiler inlines. */
+/* kernels_map_types.h - the kernels of batch norm, of which each instruction set has the bodies: with types, and ReLU,
+ * that are constants where they are usual.  Included behind the bodies, which the compiler inlines. */
 #ifndef FV_CORE_KERNELS_KERNELS_MAP_TYPES_H
 #define FV_CORE_KERNELS_KERNELS_MAP_TYPES_H
 
@@ -23,35 +23,59 @@ static void square_sums(int64_t rows, int64_t n, const void *x, fv_dtype type, c
         sum_squares_of(rows, n, x, FV_BF16, mean, sum);
 }
 
-static void product_sums(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
-                         const void *y, fv_dtype y_type, float *product, float *sum) {
-    if (x_type == FV_F32 && y_type == FV_F32)
-        sum_products(rows, n, x, FV_F32, mean, y, FV_F32, product, sum);
-    else if (x_type == FV_BF16 && y_type == FV_BF16)
-        sum_products(rows, n, x, FV_BF16, mean, y, FV_BF16, product, sum);
+static inline __attribute__((always_inline)) void product_sums_as(const fv_norm_rows *x, bool relu,
+                                                                  const void *dy, fv_dtype dy_type,
+                                                                  float *product, float *sum) {
+    if (x->type == FV_F32 && dy_type == FV_F32)
+        sum_products(x, relu, FV_F32, dy, FV_F32, product, sum);
+    else if (x->type == FV_BF16 && dy_type == FV_BF16)
+        sum_products(x, relu, FV_BF16, dy, FV_BF16, product, sum);
     else
-        sum_products(rows, n, x, x_type, mean, y, y_type, product, sum);
+        sum_products(x, relu, x->type, dy, dy_type, product, sum);
 }
 
-static void normalize(int64_t rows, int64_t n, const void *x, fv_dtype x_type, const float *mean,
-                      const float *a, const float *b, void *y, fv_dtype y_type) {
-    if (x_type == FV_F32 && y_type == FV_F32)
-        normalize_as(rows, n, x, FV_F32, mean, a, b, y, FV_F32);
-    else if (x_type == FV_BF16 && y_type == FV_BF16)
-        normalize_as(rows, n, x, FV_BF16, mean, a, b, y, FV_BF16);
+static void product_sums(const fv_norm_rows *x, const void *dy, fv_dtype dy_type, float *product,
+                         float *sum) {
+    if (x->relu)
+        product_sums_as(x, true, dy, dy_type, product, sum);
     else
-        normalize_as(rows, n, x, x_type, mean, a, b, y, y_type);
+        product_sums_as(x, false, dy, dy_type, product, sum);
 }
 
-static void normalize_backward(int64_t rows, int64_t n, const void *x, fv_dtype x_type,
-                               const float *mean, const void *dy, fv_dtype dy_type, const float *a,
-                               const float *c, const float *b, void *dx, fv_dtype dx_type) {
-    if (x_type == FV_F32 && dy_type == FV_F32 && dx_type == FV_F32)
-        normalize_back(rows, n, x, FV_F32, mean, dy, FV_F32, a, c, b, dx, FV_F32);
-    else if (x_type == FV_BF16 && dy_type == FV_BF16 && dx_type == FV_BF16)
-        normalize_back(rows, n, x, FV_BF16, mean, dy, FV_BF16, a, c, b, dx, FV_BF16);
+static inline __attribute__((always_inline)) void normalize_rows(const fv_norm_rows *x, bool relu,
+                                                                 void *y, fv_dtype y_type) {
+    if (x->type == FV_F32 && y_type == FV_F32)
+        normalize_as(x, relu, FV_F32, y, FV_F32);
+    else if (x->type == FV_BF16 && y_type == FV_BF16)
+        normalize_as(x, relu, FV_BF16, y, FV_BF16);
     else
-        normalize_back(rows, n, x, x_type, mean, dy, dy_type, a, c, b, dx, dx_type);
+        normalize_as(x, relu, x->type, y, y_type);
+}
+
+static void normalize(const fv_norm_rows *x, void *y, fv_dtype y_type) {
+    if (x->relu)
+        normalize_rows(x, true, y, y_type);
+    else
+        normalize_rows(x, false, y, y_type);
+}
+
+static inline __attribute__((always_inline)) void
+normalize_rows_back(const fv_norm_rows *x, bool relu, const void *dy, fv_dtype dy_type,
+                    const float *c, const float *d, void *dx, fv_dtype dx_type) {
+    if (x->type == FV_F32 && dy_type == FV_F32 && dx_type == FV_F32)
+        normalize_back(x, relu, FV_F32, dy, FV_F32, c, d, dx, FV_F32);
+    else if (x->type == FV_BF16 && dy_type == FV_BF16 && dx_type == FV_BF16)
+        normalize_back(x, relu, FV_BF16, dy, FV_BF16, c, d, dx, FV_BF16);
+    else
+        normalize_back(x, relu, x->type, dy, dy_type, c, d, dx, dx_type);
+}
+
+static void normalize_backward(const fv_norm_rows *x, const void *dy, fv_dtype dy_type,
+                               const float *c, const float *d, void *dx, fv_dtype dx_type) {
+    if (x->relu)
+        normalize_rows_back(x, true, dy, dy_type, c, d, dx, dx_type);
+    else
+        normalize_rows_back(x, false, dy, dy_type, c, d, dx, dx_type);
 }
 
 #endif

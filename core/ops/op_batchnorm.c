@@ -3,6 +3,9 @@
  *     batchnorm          mean and biased variance of all rows of this pass.  Proposes new running
  *                        statistics, r + momentum (s - r), with the unbiased variance
  *     batchnorm_running  mean and variance are the running ones: a diagonal affine map
+ *     batchnorm_relu, batchnorm_running_relu  the same with y = max(0, ...), in one pass over memory; dy is
+ *                        taken as 0 where that was negative, which backward computes from x again.  The
+ *                        composed form is the oracle in tests and what FV_EXPLAIN uses
  * Saves mean and rstd [C].  With g = gamma dy and averages over rows
  *     batchnorm          dx = rstd (g - avg(g) - xhat avg(g xhat))
  *     batchnorm_running  dx = rstd g
@@ -30,7 +33,13 @@ static int64_t run_rows(int64_t n) { return n < RUN ? RUN / n : 1; }
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static bool uses_batch(const fv_var *y) { return y->op == &fv_op_batchnorm; }
+static bool uses_batch(const fv_var *y) {
+    return y->op == &fv_op_batchnorm || y->op == &fv_op_batchnorm_relu;
+}
+
+static bool has_relu(const fv_var *y) {
+    return y->op == &fv_op_batchnorm_relu || y->op == &fv_op_batchnorm_running_relu;
+}
 
 static fv_status shape(fv_var *y) {
     const batchnorm_attr *attr = y->attr;
@@ -163,20 +172,35 @@ static void running_stats(fv_var *y) {
 
 /* ---- forward ---- */
 
+/* Rows of the input, and what y makes of them; slope [n]: gamma rstd. */
+static fv_norm_rows norm_rows(const fv_var *y, const float *slope, int64_t first, int64_t count) {
+    const fv_var *x = y->in[0];
+    const int64_t n = fv_shape_last(&x->shape);
+
+    return (fv_norm_rows){.rows = count,
+                          .n = n,
+                          .x = fv_row_at(x->data, x->dtype, first * n),
+                          .type = x->dtype,
+                          .mean = y->saved[0].data,
+                          .a = slope,
+                          .b = y->in[2]->data,
+                          .relu = has_relu(y)};
+}
+
 typedef struct forward_job {
     const fv_var *y;
-    float *slope; /* [n]: gamma rstd */
+    float *slope;
 } forward_job;
 
 static void forward_rows(int64_t first, int64_t count, void *arg) {
     const forward_job *j = arg;
-    const fv_var *y = j->y, *x = y->in[0];
+    const fv_var *y = j->y;
     const int64_t n = fv_shape_last(&y->shape), step = run_rows(n), end = first + count;
 
-    for (int64_t r = first; r < end; r += step)
-        fv_kernel()->normalize(least(step, end - r), n, fv_row_at(x->data, x->dtype, r * n),
-                               x->dtype, y->saved[0].data, j->slope, y->in[2]->data,
-                               fv_row_at(y->data, y->dtype, r * n), y->dtype);
+    for (int64_t r = first; r < end; r += step) {
+        const fv_norm_rows rows = norm_rows(y, j->slope, r, least(step, end - r));
+        fv_kernel()->normalize(&rows, fv_row_at(y->data, y->dtype, r * n), y->dtype);
+    }
 }
 
 /* gamma rstd per channel */
@@ -210,24 +234,24 @@ typedef struct backward_job {
     int64_t n;
     float *partial; /* [blocks, 2n]: sums of dy xhat and dy */
     float *average; /* [2n]: the same over all rows, divided by their number; NULL: running ones */
-    float *slope;   /* [3n]: a, c, b of dx */
+    float *slope;   /* [3n]: gamma rstd; c and d of dx */
 } backward_job;
 
 static void block_sums(int64_t task, void *arg) {
     const backward_job *j = arg;
-    const fv_var *x = j->y->in[0];
     const fv_tensor *dy = j->dy;
-    const float *mean = j->y->saved[0].data, *rstd = j->y->saved[1].data;
+    const float *rstd = j->y->saved[1].data;
     const int64_t n = j->n, step = run_rows(n);
-    const fv_span rows = fv_row_block(&j->blocks, task);
-    const int64_t end = rows.first + rows.count;
+    const fv_span span = fv_row_block(&j->blocks, task);
+    const int64_t end = span.first + span.count;
     float *dgamma = j->partial + task * 2 * n, *dbeta = dgamma + n;
 
     memset(dgamma, 0, (size_t)(2 * n) * sizeof *dgamma);
-    for (int64_t r = rows.first; r < end; r += step)
-        fv_kernel()->product_sums(least(step, end - r), n, fv_row_at(x->data, x->dtype, r * n),
-                                  x->dtype, mean, fv_row_at(dy->data, dy->dtype, r * n), dy->dtype,
-                                  dgamma, dbeta);
+    for (int64_t r = span.first; r < end; r += step) {
+        const fv_norm_rows rows = norm_rows(j->y, j->slope, r, least(step, end - r));
+        fv_kernel()->product_sums(&rows, fv_row_at(dy->data, dy->dtype, r * n), dy->dtype, dgamma,
+                                  dbeta);
+    }
     for (int64_t i = 0; i < n; i++) dgamma[i] *= rstd[i];
 }
 
@@ -243,39 +267,32 @@ static void join_sums(int64_t task, void *arg) {
     for (int64_t i = 0; i < count; i++) j->average[first + i] = (float)(sum[i] / n_rows);
 }
 
-/* dx = a dy + c (x - mean) + b, the average's part of it being c and b. */
+/* dx = gamma rstd dy + c (x - mean) + d, the average's part of it being c and d. */
 static void coefficients(const backward_job *j) {
     const float *rstd = j->y->saved[1].data, *average = j->average;
-    float *a = j->slope, *c = a + j->n, *b = c + j->n;
+    float *a = j->slope, *c = a + j->n, *d = c + j->n;
 
-    slopes(j->y, a);
     memset(c, 0, (size_t)(2 * j->n) * sizeof *c);
     for (int64_t i = 0; average && i < j->n; i++) {
         c[i] = -a[i] * rstd[i] * average[i];
-        b[i] = -a[i] * average[j->n + i];
+        d[i] = -a[i] * average[j->n + i];
     }
 }
 
 static void backward_rows(int64_t first, int64_t count, void *arg) {
     const backward_job *j = arg;
-    const fv_var *x = j->y->in[0];
     const fv_tensor *dy = j->dy;
     const int64_t n = j->n, step = run_rows(n);
-    const float *a = j->slope, *c = a + n, *b = c + n;
+    const float *c = j->slope + n, *d = c + n;
     float *buffer = fv_scratch((size_t)(step * n) * sizeof(float));
 
     for (int64_t r = first; r < first + count; r += step) {
-        const int64_t m = least(step, first + count - r);
-        const void *from = fv_row_at(dy->data, dy->dtype, r * n);
+        const fv_norm_rows rows = norm_rows(j->y, j->slope, r, least(step, first + count - r));
         fv_dtype dtype;
         void *dx = fv_grad_open_as(j->dx, r * n, buffer, &dtype);
-        if (j->average)
-            fv_kernel()->normalize_backward(m, n, fv_row_at(x->data, x->dtype, r * n), x->dtype,
-                                            j->y->saved[0].data, from, dy->dtype, a, c, b, dx,
-                                            dtype);
-        else
-            fv_kernel()->normalize(m, n, from, dy->dtype, c, a, b, dx, dtype); /* c = b = 0 */
-        fv_grad_close_as(j->dx, r * n, m * n, dx);
+        fv_kernel()->normalize_backward(&rows, fv_row_at(dy->data, dy->dtype, r * n), dy->dtype, c,
+                                        d, dx, dtype);
+        fv_grad_close_as(j->dx, r * n, rows.rows * n, dx);
     }
 }
 
@@ -297,6 +314,9 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
 
     if (fv_shape_numel(&y->shape) == 0) return FV_OK;
     FV_TRY(fv_scratch_reserve((size_t)(run_rows(n) * n) * sizeof(float)));
+    j.slope = fv_tape_scratch(y->tape, 3 * n);
+    if (!j.slope) return FV_ERR_NOMEM;
+    slopes(y, j.slope);
     if (uses_batch(y) || dx[1].tree || dx[2].tree) {
         j.partial = fv_tape_scratch(y->tape, j.blocks.count * 2 * n);
         if (!j.partial) return FV_ERR_NOMEM;
@@ -309,14 +329,21 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
         if (!j.average) return FV_ERR_NOMEM;
         fv_parallel(fv_tile_count(2 * n, COLUMNS), join_sums, &j);
     }
-    j.slope = fv_tape_scratch(y->tape, 3 * n);
-    if (!j.slope) return FV_ERR_NOMEM;
     coefficients(&j);
     fv_parallel_rows(&j.blocks.grid, backward_rows, &j);
     return FV_OK;
 }
 
 /* ---- relevance ---- */
+
+/* Never on an EXPLAIN tape, where the running statistics rule and ReLU is an op of its own. */
+static fv_status no_relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
+                              const fv_rule *rule) {
+    (void)ry, (void)rx, (void)rule;
+    return FV_FAIL(FV_ERR_INTERNAL,
+                   "%s: neither statistics of a batch nor a fused ReLU have a relevance",
+                   y->op->name);
+}
 
 /* y = a x + shift, a = gamma rstd: the epsilon rule; sum shift s goes to BN_SHIFT.  Folded into the
  * affine op before it, it hands R on. */
@@ -343,41 +370,42 @@ static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
     return fv_relevance_epsilon(y, ry, rx, rule);
 }
 
-/* Never on an EXPLAIN tape, where the running statistics rule. */
-static fv_status no_relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
-                              const fv_rule *rule) {
-    (void)ry, (void)rx, (void)rule;
-    return FV_FAIL(FV_ERR_INTERNAL, "%s: statistics of a batch have no relevance", y->op->name);
+#define BATCHNORM(text, what_it_reads, rule)                                             \
+    {                                                                                    \
+        .name = text, .arity = 3, .params = 1u << 1 | 1u << 2, .reads = (what_it_reads), \
+        .attr_bytes = sizeof(batchnorm_attr), .shape = shape, .forward = forward,        \
+        .backward = backward, .relevance = (rule), .cost = fv_cost_elementwise           \
+    }
+#define READS      (FV_READS_IN(0) | FV_READS_IN(1))
+#define READS_RELU (READS | FV_READS_IN(2))
+
+const fv_op fv_op_batchnorm = BATCHNORM("batchnorm", READS, no_relevance);
+const fv_op fv_op_batchnorm_running = BATCHNORM("batchnorm_running", READS, relevance);
+const fv_op fv_op_batchnorm_relu = BATCHNORM("batchnorm_relu", READS_RELU, no_relevance);
+const fv_op fv_op_batchnorm_running_relu =
+    BATCHNORM("batchnorm_running_relu", READS_RELU, no_relevance);
+
+/* Of two ops the one that the step's statistics ask for. */
+static fv_var *apply(const fv_op *batch, const fv_op *running, fv_var *const in[3],
+                     const batchnorm_attr *attr) {
+    const fv_step *step = fv_tape_step(in[0]->tape);
+    const bool of_batch =
+        step->mode == FV_TRAIN && !step->running_stats && !attr->stats.mean->frozen;
+
+    return fv_apply(of_batch ? batch : running, in, attr);
 }
-
-const fv_op fv_op_batchnorm = {.name = "batchnorm",
-                               .arity = 3,
-                               .params = 1u << 1 | 1u << 2,
-                               .reads = FV_READS_IN(0) | FV_READS_IN(1),
-                               .attr_bytes = sizeof(batchnorm_attr),
-                               .shape = shape,
-                               .forward = forward,
-                               .backward = backward,
-                               .relevance = no_relevance,
-                               .cost = fv_cost_elementwise};
-
-const fv_op fv_op_batchnorm_running = {.name = "batchnorm_running",
-                                       .arity = 3,
-                                       .params = 1u << 1 | 1u << 2,
-                                       .reads = FV_READS_IN(0) | FV_READS_IN(1),
-                                       .attr_bytes = sizeof(batchnorm_attr),
-                                       .shape = shape,
-                                       .forward = forward,
-                                       .backward = backward,
-                                       .relevance = relevance,
-                                       .cost = fv_cost_elementwise};
 
 fv_var *fv_batchnorm(fv_var *x, fv_var *gamma, fv_var *beta, const fv_batchnorm_stats *stats,
                      fv_dtype out) {
-    const fv_step *step = fv_tape_step(x->tape);
-    const bool batch = step->mode == FV_TRAIN && !step->running_stats && !stats->mean->frozen;
-    const batchnorm_attr attr = {*stats, out};
+    return apply(&fv_op_batchnorm, &fv_op_batchnorm_running, (fv_var *[]){x, gamma, beta},
+                 &(batchnorm_attr){*stats, out});
+}
 
-    return fv_apply(batch ? &fv_op_batchnorm : &fv_op_batchnorm_running,
-                    (fv_var *[]){x, gamma, beta}, &attr);
+fv_var *fv_batchnorm_relu(fv_var *x, fv_var *gamma, fv_var *beta, const fv_batchnorm_stats *stats,
+                          fv_dtype out) {
+    if (fv_tape_step(x->tape)->mode != FV_EXPLAIN)
+        return apply(&fv_op_batchnorm_relu, &fv_op_batchnorm_running_relu,
+                     (fv_var *[]){x, gamma, beta}, &(batchnorm_attr){*stats, out});
+    fv_var *y = fv_batchnorm(x, gamma, beta, stats, out);
+    return fv_relu(fv_tap(y, y->scope)); /* the fused op has no value to name */
 }

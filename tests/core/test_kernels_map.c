@@ -97,7 +97,8 @@ Test(core_kernels_map, sums_of_columns) {
         check_column(k, "square_sums", n, y, square);
         start(y, n);
         start(q, n);
-        k->product_sums(3, n, rows[0], FV_F32, z, rows[1], FV_F32, y, q);
+        k->product_sums(&(fv_norm_rows){3, n, rows[0], FV_F32, z, z, z, false}, rows[1], FV_F32, y,
+                        q);
         check_column(k, "product_sums", n, y, product);
         check_column(k, "product_sums", n, q, other);
     }
@@ -105,12 +106,13 @@ Test(core_kernels_map, sums_of_columns) {
 
 Test(core_kernels_map, normalization_of_rows) {
     FOR_ALL(k, n) {
-        float *coefficient[] = {z, g, p, q}; /* mean, a, c, b */
+        float *coefficient[] = {z, g, p, q}; /* mean, a, c, b = d */
         random_row(rows[0], 3 * n, 26, 1.0f);
         random_row(rows[1], 3 * n, 27, 1.0f);
         for (uint32_t i = 0; i < 4; i++) random_row(coefficient[i], n, 28 + i, 1.0f);
+        const fv_norm_rows norm = {3, n, rows[0], FV_F32, z, g, q, false};
         mark(out, 3 * n);
-        k->normalize(3, n, rows[0], FV_F32, z, g, q, out, FV_F32);
+        k->normalize(&norm, out, FV_F32);
         check_mark("normalize", out, 3 * n);
         for (int64_t i = 0; i < 3 * n; i++) {
             const double d = (double)rows[0][i] - (double)z[i % n];
@@ -118,7 +120,7 @@ Test(core_kernels_map, normalization_of_rows) {
                   d * (double)g[i % n] + (double)q[i % n], 4e-6, 0.0);
         }
         mark(out, 3 * n);
-        k->normalize_backward(3, n, rows[0], FV_F32, z, rows[1], FV_F32, g, p, q, out, FV_F32);
+        k->normalize_backward(&norm, rows[1], FV_F32, p, q, out, FV_F32);
         check_mark("normalize_backward", out, 3 * n);
         for (int64_t i = 0; i < 3 * n; i++) {
             const double d = (double)rows[0][i] - (double)z[i % n];
@@ -126,6 +128,42 @@ Test(core_kernels_map, normalization_of_rows) {
                   (double)g[i % n] * (double)rows[1][i] + (double)p[i % n] * d + (double)q[i % n],
                   8e-6, 0.0);
         }
+    }
+}
+
+/* The same bits as ReLU behind it. */
+Test(core_kernels_map, relu_behind_normalization) {
+    static float plain_z[3 * MAX_N], want[3 * MAX_N], sums[2][2 * MAX_N];
+
+    FOR_ALL(k, n) {
+        float *coefficient[] = {z, g, p, q}; /* mean, a, c, b = d */
+        random_row(rows[0], 3 * n, 37, 1.0f);
+        random_row(rows[1], 3 * n, 38, 1.0f);
+        for (uint32_t i = 0; i < 4; i++) random_row(coefficient[i], n, 39 + i, 1.0f);
+        if (n > 1) rows[0][n / 2] = NAN;
+        fv_norm_rows norm = {3, n, rows[0], FV_F32, z, g, q, false};
+        k->normalize(&norm, plain_z, FV_F32);
+        norm.relu = true;
+        mark(out, 3 * n);
+        k->normalize(&norm, out, FV_F32);
+        check_mark("normalize", out, 3 * n);
+        k->relu(3 * n, plain_z, want);
+        cr_assert_eq(memcmp(out, want, (size_t)(3 * n) * sizeof *out), 0, "%s n=%d", k->isa,
+                     (int)n);
+
+        static float dz[3 * MAX_N], dx[2][3 * MAX_N];
+        k->relu_backward(3 * n, plain_z, rows[1], dz);
+        memset(sums, 0, sizeof sums);
+        for (int i = 0; i < 2; i++) {
+            norm.relu = i;
+            const float *dy = i ? rows[1] : dz;
+            k->product_sums(&norm, dy, FV_F32, sums[i], sums[i] + n);
+            k->normalize_backward(&norm, dy, FV_F32, p, q, dx[i], FV_F32);
+        }
+        cr_assert_eq(memcmp(sums[0], sums[1], (size_t)(2 * n) * sizeof(float)), 0, "%s n=%d",
+                     k->isa, (int)n);
+        cr_assert_eq(memcmp(dx[0], dx[1], (size_t)(3 * n) * sizeof(float)), 0, "%s n=%d", k->isa,
+                     (int)n);
     }
 }
 
@@ -159,30 +197,32 @@ static void check_third(const fv_kernels *k, const char *what, int64_t n, fv_dty
 }
 
 static void check_types(const fv_kernels *k, int64_t n, fv_dtype x_type, fv_dtype dy_type,
-                        fv_dtype type) {
-    const void *of_x = as(&first, x_type), *of_dy = as(&second, dy_type);
+                        fv_dtype type, bool relu) {
+    const void *of_dy = as(&second, dy_type);
+    const fv_norm_rows wide = {3, n, first.wide, FV_F32, z, g, p, relu};
+    const fv_norm_rows norm = {3, n, as(&first, x_type), x_type, z, g, p, relu};
 
     start(y, n);
     start(q, n);
     k->square_sums(3, n, first.wide, FV_F32, z, y);
-    k->square_sums(3, n, of_x, x_type, z, q);
+    k->square_sums(3, n, norm.x, x_type, z, q);
     cr_assert_eq(memcmp(y, q, (size_t)n * sizeof *y), 0, "%s squares of %d", k->isa, (int)n);
     for (int i = 0; i < 2; i++) {
         float *sum = third.wide + i * 2 * n, *product = sum + n;
         memcpy(sum, g, (size_t)n * sizeof *sum);
         memcpy(product, g, (size_t)n * sizeof *product);
         if (i)
-            k->product_sums(3, n, of_x, x_type, z, of_dy, dy_type, product, sum);
+            k->product_sums(&norm, of_dy, dy_type, product, sum);
         else
-            k->product_sums(3, n, first.wide, FV_F32, z, second.wide, FV_F32, product, sum);
+            k->product_sums(&wide, second.wide, FV_F32, product, sum);
     }
     cr_assert_eq(memcmp(third.wide, third.wide + 2 * n, (size_t)(2 * n) * sizeof(float)), 0,
                  "%s products of %d", k->isa, (int)n);
-    k->normalize(3, n, first.wide, FV_F32, z, g, p, out, FV_F32);
-    k->normalize(3, n, of_x, x_type, z, g, p, as(&third, type), type);
+    k->normalize(&wide, out, FV_F32);
+    k->normalize(&norm, as(&third, type), type);
     check_third(k, "normalize", 3 * n, type);
-    k->normalize_backward(3, n, first.wide, FV_F32, z, second.wide, FV_F32, g, p, z, out, FV_F32);
-    k->normalize_backward(3, n, of_x, x_type, z, of_dy, dy_type, g, p, z, as(&third, type), type);
+    k->normalize_backward(&wide, second.wide, FV_F32, p, z, out, FV_F32);
+    k->normalize_backward(&norm, of_dy, dy_type, p, z, as(&third, type), type);
     check_third(k, "normalize_backward", 3 * n, type);
 }
 
@@ -195,6 +235,7 @@ Test(core_kernels_map, types_of_batch_norm) {
         random_row(z, n, 34, 1.0f);
         random_row(g, n, 35, 1.0f);
         random_row(p, n, 36, 1.0f);
-        for (int i = 0; i < 8; i++) check_types(k, n, types[i % 2], types[i / 2 % 2], types[i / 4]);
+        for (int i = 0; i < 16; i++)
+            check_types(k, n, types[i % 2], types[i / 2 % 2], types[i / 4 % 2], i / 8);
     }
 }

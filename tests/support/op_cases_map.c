@@ -47,6 +47,11 @@ static fv_var *build_batchnorm_f32(fv_var *const in[]) {
     return fv_batchnorm(in[0], in[1], in[2], &stats, FV_F32);
 }
 
+static fv_var *build_batchnorm_relu(fv_var *const in[]) {
+    const fv_batchnorm_stats stats = {&running_mean, &running_var, NULL, EPS, 0.1f};
+    return fv_batchnorm_relu(in[0], in[1], in[2], &stats, in[0]->dtype);
+}
+
 static void normalise(int64_t rows, double mean, double var, int c, double *const in[], double *y) {
     for (int64_t r = 0; r < rows; r++)
         y[r * 6 + c] = in[1][c] * (in[0][r * 6 + c] - mean) / sqrt(var + (double)EPS) + in[2][c];
@@ -75,6 +80,20 @@ static void oracle_batchnorm_blocks(int64_t samples, double *const in[], double 
 static void oracle_batchnorm_running(int64_t samples, double *const in[], double *y) {
     for (int c = 0; c < 6; c++)
         normalise(samples * 12, (double)running[0][c], (double)running[1][c], c, in, y);
+}
+
+static void rectify(int64_t n, double *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = fmax(0.0, y[i]);
+}
+
+static void oracle_batchnorm_relu(int64_t samples, double *const in[], double *y) {
+    oracle_batchnorm(samples, in, y);
+    rectify(samples * 12 * 6, y);
+}
+
+static void oracle_batchnorm_running_relu(int64_t samples, double *const in[], double *y) {
+    oracle_batchnorm_running(samples, in, y);
+    rectify(samples * 12 * 6, y);
 }
 
 /* ---- pooling ---- */
@@ -277,6 +296,28 @@ const op_case op_cases_map[] = {
      .bf16 = 2e-2f,
      .train_only = true,
      .whole_batch = true},
+    {.op = "batchnorm_relu",
+     .variant = "",
+     .n_in = 3,
+     .in = {{OP_X, 4, {0, 3, 4, 6}, true}, {OP_PARAM, 1, {6}}, {OP_PARAM, 1, {6}}},
+     .build = build_batchnorm_relu,
+     .oracle = oracle_batchnorm_relu,
+     .bf16 = 2e-2f,
+     .train_only = true,
+     .whole_batch = true,
+     .bad = {{.in = {{OP_X, 2, {0, 6}}, {OP_PARAM, 1, {5}}, {OP_PARAM, 1, {6}}},
+              .says = "batchnorm_relu: gamma has 5 values, input is 5x6"}}},
+    {.op = "batchnorm_running_relu",
+     .variant = "",
+     .n_in = 3,
+     .in = {{OP_X, 4, {0, 3, 4, 6}, true}, {OP_PARAM, 1, {6}}, {OP_PARAM, 1, {6}}},
+     .build = build_batchnorm_relu,
+     .oracle = oracle_batchnorm_running_relu,
+     .bf16 = 1e-2f,
+     .running_stats = true,
+     .composed = true,
+     .bad = {{.in = {{OP_X, 2, {0, 6}}, {OP_PARAM, 1, {6}}, {OP_PARAM, 1, {3}}},
+              .says = "batchnorm_running_relu: beta has 3 values, input is 5x6"}}},
     {.op = "batchnorm_running",
      .variant = "",
      .n_in = 3,
