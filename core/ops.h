@@ -66,6 +66,8 @@ fv_var *fv_cast(fv_var *x, fv_dtype out);
 /* Residual with stochastic depth (Huang et al. 2016): y = x + s_b branch, in FV_TRAIN s_b = 1/(1-rate)
  * with probability 1-rate, else 0, drawn per sample; 1 in other modes.  y is f32. */
 fv_var *fv_residual(fv_var *x, fv_var *branch, float rate);
+/* relu(the same), written as `out`: one pass in TRAIN and INFER, two ops in EXPLAIN. */
+fv_var *fv_residual_relu(fv_var *x, fv_var *branch, float rate, fv_dtype out);
 
 /* y = factor * x */
 fv_var *fv_scale(fv_var *x, float factor);

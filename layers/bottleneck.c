@@ -118,11 +118,13 @@ fv_var *fv_bottleneck_forward(const fv_bottleneck *m, fv_var *x) {
     const int64_t begin = fv_recompute_begin(tape);
     const char *outer = fv_tape_scope(tape, m->path);
 
-    fv_var *y = fv_conv_bn_forward(&m->reduce, x);    /* [B,H,W,M] */
-    y = m->attends ? attend(m, y) : convolve(m, y);   /* [B,H/s,W/s,M] */
-    y = fv_conv_bn_forward(&m->expand, y);            /* [B,H/s,W/s,O] */
-    y = fv_residual(shortcut(m, x), y, m->drop_path); /* [B,H/s,W/s,O] */
-    y = fv_activation(y, m->act, fv_product_dtype(tape));
+    fv_var *y = fv_conv_bn_forward(&m->reduce, x);  /* [B,H,W,M] */
+    y = m->attends ? attend(m, y) : convolve(m, y); /* [B,H/s,W/s,M] */
+    y = fv_conv_bn_forward(&m->expand, y);          /* [B,H/s,W/s,O] */
+    x = shortcut(m, x);                             /* [B,H/s,W/s,O] */
+    y = m->act == FV_RELU
+            ? fv_residual_relu(x, y, m->drop_path, fv_product_dtype(tape))
+            : fv_activation(fv_residual(x, y, m->drop_path), m->act, fv_product_dtype(tape));
     fv_tape_scope(tape, outer);
     return fv_recompute_end(fv_tap(y, m->path), begin);
 }

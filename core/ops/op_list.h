@@ -30,6 +30,7 @@
     X(add)                    \
     X(cast)                   \
     X(residual)               \
+    X(residual_relu)          \
     X(scale)                  \
     X(channel_scale)          \
     X(gate)                   \

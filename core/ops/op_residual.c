@@ -1,13 +1,19 @@
 /* op_residual.c - y = x + s_b branch with stochastic depth (Huang et al. 2016): per sample s_b is 0 with
  * probability rate, else 1 / (1 - rate); 1 outside of FV_TRAIN.  x, branch [B, ...] f32 or bf16, y f32.
  * Saves s [B].  dx = dy, dbranch = s_b dy.  The layer counts in the random key, so that two residuals
- * of one sample are drawn independently. */
+ * of one sample are drawn independently.
+ *     residual_relu  y = max(0, the same) of the dtype asked for, in one pass over memory; dy counts where
+ *                    y > 0 or is NaN.  The composed form is the oracle in tests and what FV_EXPLAIN uses */
+#include "core/ops/op_list.h"
 #include "core/ops/row.h"
 
 typedef struct residual_attr {
     float rate;
     uint32_t layer;
+    fv_dtype out;
 } residual_attr;
+
+static bool has_relu(const fv_var *y) { return y->op == &fv_op_residual_relu; }
 
 static fv_status shape(fv_var *y) {
     const residual_attr *attr = y->attr;
@@ -17,12 +23,13 @@ static fv_status shape(fv_var *y) {
     FV_TRY(fv_check_dtype(y, x, true));
     FV_TRY(fv_check_dtype(y, r, true));
     if (x->shape.rank < 1 || !fv_shape_equal(&x->shape, &r->shape))
-        return FV_FAIL(FV_ERR_SHAPE, "residual: %s and branch %s differ",
+        return FV_FAIL(FV_ERR_SHAPE, "%s: %s and branch %s differ", y->op->name,
                        fv_shape_text(&x->shape, xs), fv_shape_text(&r->shape, rs));
     if (!(attr->rate >= 0.0f && attr->rate < 1.0f))
-        return FV_FAIL(FV_ERR_CONFIG, "residual: rate %g is not in [0, 1)", (double)attr->rate);
+        return FV_FAIL(FV_ERR_CONFIG, "%s: rate %g is not in [0, 1)", y->op->name,
+                       (double)attr->rate);
     y->shape = x->shape;
-    y->dtype = FV_F32;
+    y->dtype = attr->out;
     y->n_saved = 1;
     y->saved[0] = (fv_tensor){NULL, FV_F32, fv_shape_of(1, x->shape.dim[0])};
     return FV_OK;
@@ -63,9 +70,12 @@ static void forward_rows(int64_t first, int64_t count, void *arg) {
 
     for (int64_t row = first; row < first + count; row++) {
         const int64_t i = row * a->n;
-        fv_kernel()->add_scaled(
-            a->n, fv_row_read(x->data, x->dtype, i, a->n, buffer), factor(a, row),
-            fv_row_read(r->data, r->dtype, i, a->n, buffer + a->n), (float *)a->y->data + i);
+        float *out = fv_row_open(a->y->data, a->y->dtype, i, buffer);
+        fv_kernel()->add_scaled(a->n, fv_row_read(x->data, x->dtype, i, a->n, buffer),
+                                factor(a, row),
+                                fv_row_read(r->data, r->dtype, i, a->n, buffer + a->n), out);
+        if (has_relu(a->y)) fv_kernel()->relu(a->n, out, out);
+        fv_row_close(a->y->data, a->y->dtype, i, a->n, out);
     }
 }
 
@@ -87,11 +97,17 @@ static fv_status forward(fv_var *y) {
 
 static void backward_rows(int64_t first, int64_t count, void *arg) {
     const args *a = arg;
-    float *buffer = fv_scratch((size_t)a->n * sizeof(float));
+    const fv_var *y = a->y;
+    float *buffer = fv_scratch((size_t)(2 * a->n) * sizeof(float)), *dz = buffer + a->n;
 
     for (int64_t row = first; row < first + count; row++) {
         const int64_t i = row * a->n;
-        const float *dy = (const float *)a->dy->data + i;
+        const float *dy = fv_row_read(a->dy->data, a->dy->dtype, i, a->n, dz);
+        if (has_relu(y)) {
+            fv_kernel()->relu_backward(a->n, fv_row_read(y->data, y->dtype, i, a->n, buffer), dy,
+                                       dz);
+            dy = dz;
+        }
         if (a->dx[0].data) fv_grad_store(&a->dx[0], i, a->n, dy);
         if (!a->dx[1].data) continue;
         float *dr = fv_grad_open(&a->dx[1], i, buffer);
@@ -106,7 +122,7 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
 
     a.dy = dy;
     a.dx = dx;
-    FV_TRY(fv_scratch_reserve((size_t)a.n * sizeof(float)));
+    FV_TRY(fv_scratch_reserve((size_t)(2 * a.n) * sizeof(float)));
     fv_parallel_rows(&grid, backward_rows, &a);
     return FV_OK;
 }
@@ -122,9 +138,33 @@ const fv_op fv_op_residual = {.name = "residual",
                               .relevance = fv_relevance_add,
                               .cost = fv_cost_elementwise};
 
+/* Never on an EXPLAIN tape (the builder composes there). */
+static fv_status no_relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
+                              const fv_rule *rule) {
+    (void)ry, (void)rx, (void)rule;
+    return FV_FAIL(FV_ERR_INTERNAL, "%s: fused ops have no relevance", y->op->name);
+}
+
+const fv_op fv_op_residual_relu = {.name = "residual_relu",
+                                   .arity = 2,
+                                   .reads = FV_READS_Y,
+                                   .attr_bytes = sizeof(residual_attr),
+                                   .shape = shape,
+                                   .forward = forward,
+                                   .backward = backward,
+                                   .relevance = no_relevance,
+                                   .cost = fv_cost_elementwise};
+
 fv_var *fv_residual(fv_var *x, fv_var *branch, float rate) {
-    const residual_attr attr = {rate, fv_tape_next_layer(x->tape)};
+    const residual_attr attr = {rate, fv_tape_next_layer(x->tape), FV_F32};
 
     if (fv_tape_step(x->tape)->mode == FV_EXPLAIN) return fv_add(x, branch);
     return fv_apply(&fv_op_residual, (fv_var *[]){x, branch}, &attr);
+}
+
+fv_var *fv_residual_relu(fv_var *x, fv_var *branch, float rate, fv_dtype out) {
+    if (fv_tape_step(x->tape)->mode == FV_EXPLAIN)
+        return fv_activation(fv_residual(x, branch, rate), FV_RELU, out);
+    return fv_apply(&fv_op_residual_relu, (fv_var *[]){x, branch},
+                    &(residual_attr){rate, fv_tape_next_layer(x->tape), out});
 }

@@ -17,6 +17,14 @@ static fv_var *build_widen(fv_var *const in[]) { return fv_cast(in[0], FV_F32); 
 static fv_var *build_residual(fv_var *const in[]) { return fv_residual(in[0], in[1], 0.0f); }
 static fv_var *build_drop(fv_var *const in[]) { return fv_residual(in[0], in[1], RATE); }
 static fv_var *build_drop_all(fv_var *const in[]) { return fv_residual(in[0], in[1], 1.0f); }
+static fv_var *build_residual_relu(fv_var *const in[]) {
+    return fv_residual_relu(in[0], in[1], 0.0f, fv_product_dtype(in[0]->tape));
+}
+
+static fv_var *build_drop_relu(fv_var *const in[]) {
+    return fv_residual_relu(in[0], in[1], RATE, FV_F32);
+}
+
 static fv_var *build_scale(fv_var *const in[]) { return fv_scale(in[0], 1.7f); }
 static fv_var *build_softmax(fv_var *const in[]) { return fv_softmax(in[0]); }
 
@@ -56,6 +64,20 @@ static void oracle_drop(int64_t samples, double *const in[], double *y) {
         const bool dropped = fv_rng_uniform(&key, 0) < RATE;
         y[i] = in[0][i] + (dropped ? 0.0 : in[1][i] / (1.0 - (double)RATE));
     }
+}
+
+static void rectify(int64_t n, double *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = fmax(0.0, y[i]);
+}
+
+static void oracle_add_relu(int64_t samples, double *const in[], double *y) {
+    oracle_add(samples, in, y);
+    rectify(samples * 15, y);
+}
+
+static void oracle_drop_relu(int64_t samples, double *const in[], double *y) {
+    oracle_drop(samples, in, y);
+    rectify(samples * 15, y);
 }
 
 static void oracle_scale(int64_t samples, double *const in[], double *y) {
@@ -187,6 +209,24 @@ const op_case op_cases_row[] = {
      .in = {{OP_X, 3, {0, 3, 5}, false}, {OP_X, 3, {0, 3, 5}, true}},
      .build = build_drop,
      .oracle = oracle_drop,
+     .bf16 = 1e-2f,
+     .train_only = true},
+    {.op = "residual_relu",
+     .variant = "",
+     .n_in = 2,
+     .in = {{OP_X, 3, {0, 3, 5}, true}, {OP_X, 3, {0, 3, 5}, true}},
+     .build = build_residual_relu,
+     .oracle = oracle_add_relu,
+     .bf16 = 1e-2f,
+     .composed = true,
+     .bad = {{.in = {{OP_X, 3, {0, 3, 5}}, {OP_X, 2, {0, 15}}},
+              .says = "residual_relu: 5x3x5 and branch 5x15 differ"}}},
+    {.op = "residual_relu",
+     .variant = "stochastic depth, f32",
+     .n_in = 2,
+     .in = {{OP_X, 3, {0, 3, 5}, false}, {OP_X, 3, {0, 3, 5}, true}},
+     .build = build_drop_relu,
+     .oracle = oracle_drop_relu,
      .bf16 = 1e-2f,
      .train_only = true},
     {.op = "scale",
