@@ -189,6 +189,12 @@ fv_status fv_relevance_identity(const fv_var *y, const fv_signal *ry, fv_signal 
     return FV_OK;
 }
 
+fv_status fv_relevance_refused(const fv_var *y, const fv_signal *ry, fv_signal rx[],
+                               const fv_rule *rule) {
+    (void)ry, (void)rx, (void)rule;
+    return FV_FAIL(FV_ERR_INTERNAL, "%s: fused ops have no relevance", y->op->name);
+}
+
 fv_status fv_relevance_none(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                             const fv_rule *rule) {
     const int64_t n = elements_per_sample(y);

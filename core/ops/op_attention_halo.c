@@ -95,13 +95,6 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
     return fv_rel_param_gradient(y, &j.rel, j.heads, j.partial, &dx[2]);
 }
 
-/* Never on an EXPLAIN tape (the builder composes there). */
-static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
-                           const fv_rule *rule) {
-    (void)ry, (void)rx, (void)rule;
-    return FV_FAIL(FV_ERR_INTERNAL, "%s: fused ops have no relevance", y->op->name);
-}
-
 /* The position terms count as products with the whole tables. */
 static fv_cost cost(const fv_var *y) {
     const fv_halo_args *a = y->attr;
@@ -122,7 +115,7 @@ const fv_op fv_op_attention_halo = {.name = "attention_halo",
                                     .shape = shape,
                                     .forward = forward,
                                     .backward = backward,
-                                    .relevance = relevance,
+                                    .relevance = fv_relevance_refused,
                                     .cost = cost};
 
 /* In single ops, once the fused one's shape rule has passed. */

@@ -336,15 +336,6 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
 
 /* ---- relevance ---- */
 
-/* Never on an EXPLAIN tape, where the running statistics rule and ReLU is an op of its own. */
-static fv_status no_relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
-                              const fv_rule *rule) {
-    (void)ry, (void)rx, (void)rule;
-    return FV_FAIL(FV_ERR_INTERNAL,
-                   "%s: neither statistics of a batch nor a fused ReLU have a relevance",
-                   y->op->name);
-}
-
 /* y = a x + shift, a = gamma rstd: the epsilon rule; sum shift s goes to BN_SHIFT.  Folded into the
  * affine op before it, it hands R on. */
 static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
@@ -379,11 +370,11 @@ static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
 #define READS      (FV_READS_IN(0) | FV_READS_IN(1))
 #define READS_RELU (READS | FV_READS_IN(2))
 
-const fv_op fv_op_batchnorm = BATCHNORM("batchnorm", READS, no_relevance);
+const fv_op fv_op_batchnorm = BATCHNORM("batchnorm", READS, fv_relevance_refused);
 const fv_op fv_op_batchnorm_running = BATCHNORM("batchnorm_running", READS, relevance);
-const fv_op fv_op_batchnorm_relu = BATCHNORM("batchnorm_relu", READS_RELU, no_relevance);
+const fv_op fv_op_batchnorm_relu = BATCHNORM("batchnorm_relu", READS_RELU, fv_relevance_refused);
 const fv_op fv_op_batchnorm_running_relu =
-    BATCHNORM("batchnorm_running_relu", READS_RELU, no_relevance);
+    BATCHNORM("batchnorm_running_relu", READS_RELU, fv_relevance_refused);
 
 /* Of two ops the one that the step's statistics ask for. */
 static fv_var *apply(const fv_op *batch, const fv_op *running, fv_var *const in[3],

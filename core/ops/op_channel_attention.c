@@ -192,13 +192,6 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
     return finish(&j);
 }
 
-/* Never on an EXPLAIN tape (the builder composes there). */
-static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
-                           const fv_rule *rule) {
-    (void)ry, (void)rx, (void)rule;
-    return FV_FAIL(FV_ERR_INTERNAL, "%s: fused ops have no relevance", y->op->name);
-}
-
 static fv_cost cost(const fv_var *y) {
     const double out = (double)fv_shape_numel(&y->shape), d = (double)fv_dim(y, 2);
     const double groups = (double)((const channel_attr *)y->attr)->groups;
@@ -212,7 +205,7 @@ const fv_op fv_op_channel_attention = {.name = "channel_attention",
                                        .shape = shape,
                                        .forward = forward,
                                        .backward = backward,
-                                       .relevance = relevance,
+                                       .relevance = fv_relevance_refused,
                                        .cost = cost};
 
 fv_var *fv_channel_attention(fv_var *qkv, int64_t groups, float scale, fv_channel_roles roles) {

@@ -96,13 +96,6 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
     return fv_linear_product_backward(y, dz, dx);
 }
 
-/* Never on an EXPLAIN tape (the builder composes there). */
-static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
-                           const fv_rule *rule) {
-    (void)ry, (void)rx, (void)rule;
-    return FV_FAIL(FV_ERR_INTERNAL, "%s: fused ops have no relevance", y->op->name);
-}
-
 const fv_op fv_op_linear_gelu = {.name = "linear_gelu",
                                  .arity = 3,
                                  .params = 1u << 1 | 1u << 2,
@@ -111,7 +104,7 @@ const fv_op fv_op_linear_gelu = {.name = "linear_gelu",
                                  .forward = forward,
                                  .backward = backward,
                                  .restore = restore,
-                                 .relevance = relevance,
+                                 .relevance = fv_relevance_refused,
                                  .cost = fv_linear_cost};
 
 fv_var *fv_linear_gelu(fv_var *x, fv_var *weight, fv_var *bias) {

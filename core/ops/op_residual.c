@@ -138,13 +138,6 @@ const fv_op fv_op_residual = {.name = "residual",
                               .relevance = fv_relevance_add,
                               .cost = fv_cost_elementwise};
 
-/* Never on an EXPLAIN tape (the builder composes there). */
-static fv_status no_relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
-                              const fv_rule *rule) {
-    (void)ry, (void)rx, (void)rule;
-    return FV_FAIL(FV_ERR_INTERNAL, "%s: fused ops have no relevance", y->op->name);
-}
-
 const fv_op fv_op_residual_relu = {.name = "residual_relu",
                                    .arity = 2,
                                    .reads = FV_READS_Y,
@@ -152,7 +145,7 @@ const fv_op fv_op_residual_relu = {.name = "residual_relu",
                                    .shape = shape,
                                    .forward = forward,
                                    .backward = backward,
-                                   .relevance = no_relevance,
+                                   .relevance = fv_relevance_refused,
                                    .cost = fv_cost_elementwise};
 
 fv_var *fv_residual(fv_var *x, fv_var *branch, float rate) {

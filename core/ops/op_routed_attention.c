@@ -341,13 +341,6 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
     return FV_OK;
 }
 
-/* Never on an EXPLAIN tape (the builder composes there). */
-static fv_status relevance(const fv_var *y, const fv_signal *ry, fv_signal rx[],
-                           const fv_rule *rule) {
-    (void)ry, (void)rx, (void)rule;
-    return FV_FAIL(FV_ERR_INTERNAL, "%s: fused ops have no relevance", y->op->name);
-}
-
 static fv_cost cost(const fv_var *y) {
     const int64_t *x = y->shape.dim, keys = make_job(y).keys;
     const double pixels = (double)x[0] * (double)x[1] * (double)x[2], C = (double)x[3];
@@ -362,7 +355,7 @@ const fv_op fv_op_routed_attention = {.name = "routed_attention",
                                       .shape = shape,
                                       .forward = forward,
                                       .backward = backward,
-                                      .relevance = relevance,
+                                      .relevance = fv_relevance_refused,
                                       .cost = cost};
 
 /* Part `part` of x [B,...,n,3C] for itself, [B,...,n,C]; rank 3 or 4. */
