@@ -1,7 +1,8 @@
 /* gradient_pass.c - walks the tape backwards with gradients.
  *
  * A gradient is allocated at its first writer, added to by later ones, complete when its variable is
- * reached, and dead after the variable's own backward unless somebody watches it.  Parts that forgot
+ * reached, and dead after the variable's own backward unless somebody watches it, or it has been handed
+ * over to an input as that one's.  Parts that forgot
  * their activations compute them again when their result is reached. */
 #include "core/tape_internal.h"
 
@@ -49,18 +50,18 @@ static uint32_t hand_over(const fv_var *y) {
     if (y->watch & FV_WATCH_GRAD) return 0;
     for (int i = 0; i < y->op->arity; i++) {
         fv_var *x = y->in[i];
-        if (!(y->op->passes & FV_READS_IN(i)) || !x->needs_grad || x->grad.data ||
+        if (!(y->op->passes >> i & 1) || !x->needs_grad || x->grad.data ||
             y->grad.dtype != grad_dtype(x))
             continue;
         x->grad = (fv_tensor){y->grad.data, y->grad.dtype, x->shape};
         x->grad_buffer = y->grad_buffer;
-        return FV_READS_IN(i);
+        return 1u << i;
     }
     return 0;
 }
 
 static bool wants_gradient(const fv_var *y, int i, uint32_t handed) {
-    return y->in[i] && y->in[i]->needs_grad && !(handed & FV_READS_IN(i));
+    return y->in[i] && y->in[i]->needs_grad && !(handed >> i & 1);
 }
 
 static void use_read(fv_tape *tape, const fv_var *y) {
@@ -106,7 +107,7 @@ static fv_status step_back(fv_tape *tape, fv_var *y) {
 
 static bool has_handed_over(const fv_var *y) {
     for (int i = 0; i < y->op->arity; i++)
-        if (y->op->passes & FV_READS_IN(i) && y->in[i]->grad_buffer == y->grad_buffer) return true;
+        if (y->op->passes >> i & 1 && y->in[i]->grad_buffer == y->grad_buffer) return true;
     return false;
 }
 

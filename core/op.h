@@ -41,7 +41,7 @@ struct fv_op {
     uint32_t reads;   /* what backward reads: FV_READS_IN(i), FV_READS_Y (saved[] always lives) */
     uint32_t absorbs; /* bit i: parameter i takes relevance that can be kept (fv_rule.absorbed) */
     size_t attr_bytes;
-    /* FV_READS_IN(i): dx_i is dy.  Where it can be, dy is handed over without a copy, and backward is not
+    /* bit i: dx_i is dy.  Where it can be, dy is handed over without a copy, and backward is not
      * asked for that dx_i (data NULL). */
     uint32_t passes;
     /* y is in[0] in another shape: one buffer that lives as long as either is read (a use of y counts

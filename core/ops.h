@@ -52,7 +52,7 @@ typedef struct fv_batchnorm_stats {
 } fv_batchnorm_stats;
 fv_var *fv_batchnorm(fv_var *x, fv_var *gamma, fv_var *beta, const fv_batchnorm_stats *stats,
                      fv_dtype out);
-/* relu(batchnorm(...)) in one pass; in FV_EXPLAIN composed, the first part tapped under the scope. */
+/* relu(fv_batchnorm(...)): one pass in TRAIN and INFER, two ops in EXPLAIN. */
 fv_var *fv_batchnorm_relu(fv_var *x, fv_var *gamma, fv_var *beta, const fv_batchnorm_stats *stats,
                           fv_dtype out);
 

@@ -192,7 +192,8 @@ fv_status fv_relevance_identity(const fv_var *y, const fv_signal *ry, fv_signal 
 fv_status fv_relevance_refused(const fv_var *y, const fv_signal *ry, fv_signal rx[],
                                const fv_rule *rule) {
     (void)ry, (void)rx, (void)rule;
-    return FV_FAIL(FV_ERR_INTERNAL, "%s: fused ops have no relevance", y->op->name);
+    return FV_FAIL(FV_ERR_INTERNAL, "%s has no relevance: it is never on an EXPLAIN tape",
+                   y->op->name);
 }
 
 fv_status fv_relevance_none(const fv_var *y, const fv_signal *ry, fv_signal rx[],

@@ -171,7 +171,7 @@ fv_relevance_fn fv_relevance_affine;   /* inputs x, W, b over the last axis: by 
 fv_relevance_fn fv_relevance_move;     /* copies of elements: vjp of the signal itself */
 fv_relevance_fn fv_relevance_identity; /* one input, same shape: R passes */
 fv_relevance_fn fv_relevance_none;     /* zeros: for ops after the explained output */
-fv_relevance_fn fv_relevance_refused;  /* FV_ERR_INTERNAL: ops that EXPLAIN's builders compose */
+fv_relevance_fn fv_relevance_refused;  /* FV_ERR_INTERNAL: ops that are not of EXPLAIN */
 
 /* An affine op and the batch norm of running statistics behind it as one: w [numel of the weight] and
  * b [O] such that norm(affine(x)) = w x + b. */

@@ -36,7 +36,8 @@ fv_var *fv_batchnorm_layer_activate(const fv_batchnorm_layer *m, fv_var *x,
     fv_tape *tape = x->tape;
     const fv_dtype out = fv_product_dtype(tape);
 
-    if (act != FV_RELU) return fv_activation(fv_batchnorm_layer_forward(m, x), act, out);
+    if (act != FV_RELU || fv_tape_step(tape)->mode == FV_EXPLAIN)
+        return fv_activation(fv_batchnorm_layer_forward(m, x), act, out);
     const char *outer = fv_tape_scope(tape, m->path);
     fv_var *y = fv_batchnorm_relu(x, fv_param_var(tape, m->weight), fv_param_var(tape, m->bias),
                                   &m->stats, out);

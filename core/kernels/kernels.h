@@ -56,18 +56,18 @@ typedef struct fv_window {
     uint8_t place[FV_WINDOW_MAX];
 } fv_window;
 
-/* Pairs of bf16: elements 2 p and 2 p + 1 of k side by side, as bf16 dot products read them; where k is odd the
- * last pair ends with a zero. */
-
 /* Rows x [rows,n] without gaps of n channels, and what batch norm makes of them: z_rc = (x_rc - mean_c) a_c +
  * b_c. */
 typedef struct fv_norm_rows {
     int64_t rows, n;
     const void *x;
     fv_dtype type;
-    const float *mean, *a, *b; /* [n] */
+    const float *mean, *a, *b; /* [n], none of them NULL */
     bool relu;                 /* ReLU behind it */
 } fv_norm_rows;
+
+/* Pairs of bf16: elements 2 p and 2 p + 1 of k side by side, as bf16 dot products read them; where k is odd the
+ * last pair ends with a zero. */
 
 typedef struct fv_kernels {
     const char *isa;
@@ -132,12 +132,12 @@ typedef struct fv_kernels {
                         float *sum);
     /* product_c += sum_r g_rc (x_rc - mean_c), sum_c += sum_r g_rc; here and below g is dy, with relu where
      * z > 0 or is NaN, else 0 */
-    void (*product_sums)(const fv_norm_rows *x, const void *dy, fv_dtype dy_type, float *product,
+    void (*product_sums)(const fv_norm_rows *in, const void *dy, fv_dtype dy_type, float *product,
                          float *sum);
     /* y = z, with relu where z > 0 or is NaN, else 0; here and below the output may alias inputs of its type */
-    void (*normalize)(const fv_norm_rows *x, void *y, fv_dtype y_type);
+    void (*normalize)(const fv_norm_rows *in, void *y, fv_dtype y_type);
     /* dx_rc = a_c g_rc + c_c (x_rc - mean_c) + d_c */
-    void (*normalize_backward)(const fv_norm_rows *x, const void *dy, fv_dtype dy_type,
+    void (*normalize_backward)(const fv_norm_rows *in, const void *dy, fv_dtype dy_type,
                                const float *c, const float *d, void *dx, fv_dtype dx_type);
     /* One window of pixels of n channels, x and y of one type, count > 0: y_c = max_i x[offset_i + c] and
      * winner_c = its place_i (NULL: nobody asks).  The first wins a tie, NaN wins always, the last one. */

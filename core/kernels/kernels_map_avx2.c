@@ -57,55 +57,55 @@ static inline __attribute__((always_inline)) void sum_squares_of(int64_t rows, i
 }
 
 /* x - mean of row r at column i */
-static inline __m256 centred(const fv_norm_rows *x, fv_dtype type, int64_t r, int64_t i) {
-    return _mm256_sub_ps(load_row(type, x->n, x->n, r, i, x->x), load(x->n, i, x->mean));
+static inline __m256 centred(const fv_norm_rows *in, fv_dtype type, int64_t r, int64_t i) {
+    return _mm256_sub_ps(load_row(type, in->n, in->n, r, i, in->x), load(in->n, i, in->mean));
 }
 
-static inline __m256 affine(const fv_norm_rows *x, int64_t i, __m256 d) {
-    return _mm256_fmadd_ps(d, load(x->n, i, x->a), load(x->n, i, x->b));
+static inline __m256 affine(const fv_norm_rows *in, int64_t i, __m256 e) {
+    return _mm256_fmadd_ps(e, load(in->n, i, in->a), load(in->n, i, in->b));
 }
 
 /* dy where ReLU behind batch norm lets it pass */
-static inline __attribute__((always_inline)) __m256 gated(const fv_norm_rows *x, bool relu,
-                                                          int64_t i, __m256 d, __m256 dy) {
-    return relu ? _mm256_and_ps(passes(affine(x, i, d)), dy) : dy;
+static inline __attribute__((always_inline)) __m256 gated(const fv_norm_rows *in, bool relu,
+                                                          int64_t i, __m256 e, __m256 dy) {
+    return relu ? _mm256_and_ps(passes(affine(in, i, e)), dy) : dy;
 }
 
-static inline __attribute__((always_inline)) void sum_products(const fv_norm_rows *x, bool relu,
+static inline __attribute__((always_inline)) void sum_products(const fv_norm_rows *in, bool relu,
                                                                fv_dtype x_type, const void *dy,
                                                                fv_dtype dy_type, float *product,
                                                                float *sum) {
-    const int64_t n = x->n;
+    const int64_t n = in->n;
 
-    for (int64_t r = 0; r < x->rows; r++)
+    for (int64_t r = 0; r < in->rows; r++)
         for (int64_t i = 0; i < n; i += LANES) {
-            const __m256 d = centred(x, x_type, r, i);
-            const __m256 g = gated(x, relu, i, d, load_row(dy_type, n, n, r, i, dy));
-            store(n, i, product, _mm256_fmadd_ps(g, d, load(n, i, product)));
+            const __m256 e = centred(in, x_type, r, i);
+            const __m256 g = gated(in, relu, i, e, load_row(dy_type, n, n, r, i, dy));
+            store(n, i, product, _mm256_fmadd_ps(g, e, load(n, i, product)));
             store(n, i, sum, _mm256_add_ps(load(n, i, sum), g));
         }
 }
 
 static inline __attribute__((always_inline)) void
-normalize_as(const fv_norm_rows *x, bool relu, fv_dtype x_type, void *y, fv_dtype y_type) {
-    for (int64_t r = 0; r < x->rows; r++)
-        for (int64_t i = 0; i < x->n; i += LANES) {
-            const __m256 z = affine(x, i, centred(x, x_type, r, i));
-            store_row(y_type, x->n, r, i, y, relu ? _mm256_and_ps(passes(z), z) : z);
+normalize_as(const fv_norm_rows *in, bool relu, fv_dtype x_type, void *y, fv_dtype y_type) {
+    for (int64_t r = 0; r < in->rows; r++)
+        for (int64_t i = 0; i < in->n; i += LANES) {
+            const __m256 z = affine(in, i, centred(in, x_type, r, i));
+            store_row(y_type, in->n, r, i, y, relu ? _mm256_and_ps(passes(z), z) : z);
         }
 }
 
 static inline __attribute__((always_inline)) void
-normalize_back(const fv_norm_rows *x, bool relu, fv_dtype x_type, const void *dy, fv_dtype dy_type,
+normalize_back(const fv_norm_rows *in, bool relu, fv_dtype x_type, const void *dy, fv_dtype dy_type,
                const float *c, const float *d, void *dx, fv_dtype dx_type) {
-    const int64_t n = x->n;
+    const int64_t n = in->n;
 
-    for (int64_t r = 0; r < x->rows; r++)
+    for (int64_t r = 0; r < in->rows; r++)
         for (int64_t i = 0; i < n; i += LANES) {
-            const __m256 e = centred(x, x_type, r, i);
-            const __m256 g = gated(x, relu, i, e, load_row(dy_type, n, n, r, i, dy));
+            const __m256 e = centred(in, x_type, r, i);
+            const __m256 g = gated(in, relu, i, e, load_row(dy_type, n, n, r, i, dy));
             const __m256 rest = _mm256_fmadd_ps(load(n, i, c), e, load(n, i, d));
-            store_row(dx_type, n, r, i, dx, _mm256_fmadd_ps(load(n, i, x->a), g, rest));
+            store_row(dx_type, n, r, i, dx, _mm256_fmadd_ps(load(n, i, in->a), g, rest));
         }
 }
 

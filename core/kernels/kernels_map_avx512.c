@@ -91,31 +91,31 @@ static inline __attribute__((always_inline)) void sum_squares_of(int64_t rows, i
 }
 
 /* Lanes that ReLU behind batch norm lets pass. */
-static inline __attribute__((always_inline)) __mmask16 gate(__mmask16 k, bool relu, __m512 d,
+static inline __attribute__((always_inline)) __mmask16 gate(__mmask16 k, bool relu, __m512 e,
                                                             __m512 a, __m512 b) {
-    return relu ? k & passes(_mm512_fmadd_ps(d, a, b)) : k;
+    return relu ? k & passes(_mm512_fmadd_ps(e, a, b)) : k;
 }
 
-static inline __attribute__((always_inline)) void sum_products(const fv_norm_rows *x, bool relu,
+static inline __attribute__((always_inline)) void sum_products(const fv_norm_rows *in, bool relu,
                                                                fv_dtype x_type, const void *dy,
                                                                fv_dtype dy_type, float *product,
                                                                float *sum) {
-    for (int64_t i = 0; i < x->n; i += VECTORS * LANES) {
+    for (int64_t i = 0; i < in->n; i += VECTORS * LANES) {
         __mmask16 k[VECTORS];
         __m512 m[VECTORS], va[VECTORS], vb[VECTORS], p[VECTORS], s[VECTORS];
-        live(x->n, i, k);
-        load_all(k, x->mean + i, m);
-        load_all(k, x->a + i, va);
-        load_all(k, x->b + i, vb);
+        live(in->n, i, k);
+        load_all(k, in->mean + i, m);
+        load_all(k, in->a + i, va);
+        load_all(k, in->b + i, vb);
         load_all(k, product + i, p);
         load_all(k, sum + i, s);
-        for (int64_t r = 0; r < x->rows; r++) {
+        for (int64_t r = 0; r < in->rows; r++) {
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) {
-                const int64_t at = r * x->n + i + v * LANES;
-                const __m512 d = _mm512_sub_ps(load_as(x_type, k[v], x->x, at), m[v]);
-                const __m512 g = load_as(dy_type, gate(k[v], relu, d, va[v], vb[v]), dy, at);
-                p[v] = _mm512_fmadd_ps(g, d, p[v]);
+                const int64_t at = r * in->n + i + v * LANES;
+                const __m512 e = _mm512_sub_ps(load_as(x_type, k[v], in->x, at), m[v]);
+                const __m512 g = load_as(dy_type, gate(k[v], relu, e, va[v], vb[v]), dy, at);
+                p[v] = _mm512_fmadd_ps(g, e, p[v]);
                 s[v] = _mm512_add_ps(s[v], g);
             }
         }
@@ -125,20 +125,20 @@ static inline __attribute__((always_inline)) void sum_products(const fv_norm_row
 }
 
 static inline __attribute__((always_inline)) void
-normalize_as(const fv_norm_rows *x, bool relu, fv_dtype x_type, void *y, fv_dtype y_type) {
-    for (int64_t i = 0; i < x->n; i += VECTORS * LANES) {
+normalize_as(const fv_norm_rows *in, bool relu, fv_dtype x_type, void *y, fv_dtype y_type) {
+    for (int64_t i = 0; i < in->n; i += VECTORS * LANES) {
         __mmask16 k[VECTORS];
         __m512 m[VECTORS], va[VECTORS], vb[VECTORS];
-        live(x->n, i, k);
-        load_all(k, x->mean + i, m);
-        load_all(k, x->a + i, va);
-        load_all(k, x->b + i, vb);
-        for (int64_t r = 0; r < x->rows; r++) {
+        live(in->n, i, k);
+        load_all(k, in->mean + i, m);
+        load_all(k, in->a + i, va);
+        load_all(k, in->b + i, vb);
+        for (int64_t r = 0; r < in->rows; r++) {
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) {
-                const int64_t at = r * x->n + i + v * LANES;
-                const __m512 d = _mm512_sub_ps(load_as(x_type, k[v], x->x, at), m[v]);
-                __m512 z = _mm512_fmadd_ps(d, va[v], vb[v]);
+                const int64_t at = r * in->n + i + v * LANES;
+                const __m512 e = _mm512_sub_ps(load_as(x_type, k[v], in->x, at), m[v]);
+                __m512 z = _mm512_fmadd_ps(e, va[v], vb[v]);
                 if (relu) z = _mm512_maskz_mov_ps(passes(z), z);
                 store_as(y_type, k[v], y, at, z);
             }
@@ -147,22 +147,22 @@ normalize_as(const fv_norm_rows *x, bool relu, fv_dtype x_type, void *y, fv_dtyp
 }
 
 static inline __attribute__((always_inline)) void
-normalize_back(const fv_norm_rows *x, bool relu, fv_dtype x_type, const void *dy, fv_dtype dy_type,
+normalize_back(const fv_norm_rows *in, bool relu, fv_dtype x_type, const void *dy, fv_dtype dy_type,
                const float *c, const float *d, void *dx, fv_dtype dx_type) {
-    for (int64_t i = 0; i < x->n; i += VECTORS * LANES) {
+    for (int64_t i = 0; i < in->n; i += VECTORS * LANES) {
         __mmask16 k[VECTORS];
         __m512 m[VECTORS], va[VECTORS], vb[VECTORS], vc[VECTORS], vd[VECTORS];
-        live(x->n, i, k);
-        load_all(k, x->mean + i, m);
-        load_all(k, x->a + i, va);
-        load_all(k, x->b + i, vb);
+        live(in->n, i, k);
+        load_all(k, in->mean + i, m);
+        load_all(k, in->a + i, va);
+        load_all(k, in->b + i, vb);
         load_all(k, c + i, vc);
         load_all(k, d + i, vd);
-        for (int64_t r = 0; r < x->rows; r++) {
+        for (int64_t r = 0; r < in->rows; r++) {
 #pragma GCC unroll 4
             for (int v = 0; v < VECTORS; v++) {
-                const int64_t at = r * x->n + i + v * LANES;
-                const __m512 e = _mm512_sub_ps(load_as(x_type, k[v], x->x, at), m[v]);
+                const int64_t at = r * in->n + i + v * LANES;
+                const __m512 e = _mm512_sub_ps(load_as(x_type, k[v], in->x, at), m[v]);
                 const __m512 g = load_as(dy_type, gate(k[v], relu, e, va[v], vb[v]), dy, at);
                 const __m512 rest = _mm512_fmadd_ps(vc[v], e, vd[v]);
                 store_as(dx_type, k[v], dx, at, _mm512_fmadd_ps(va[v], g, rest));

@@ -25,43 +25,43 @@ static void square_sums(int64_t rows, int64_t n, const void *x, fv_dtype type, c
         }
 }
 
-static float centred(const fv_norm_rows *x, int64_t r, int64_t i) {
-    return load_as(x->type, x->x, r * x->n + i) - x->mean[i];
+static float centred(const fv_norm_rows *in, int64_t r, int64_t i) {
+    return load_as(in->type, in->x, r * in->n + i) - in->mean[i];
 }
 
-static float affine(const fv_norm_rows *x, int64_t i, float d) { return d * x->a[i] + x->b[i]; }
+static float affine(const fv_norm_rows *in, int64_t i, float e) { return e * in->a[i] + in->b[i]; }
 
 /* dy where ReLU behind batch norm lets it pass */
-static float gated(const fv_norm_rows *x, int64_t i, float d, float dy) {
-    return x->relu && affine(x, i, d) <= 0.0f ? 0.0f : dy;
+static float gated(const fv_norm_rows *in, int64_t i, float e, float dy) {
+    return in->relu && affine(in, i, e) <= 0.0f ? 0.0f : dy;
 }
 
-static void product_sums(const fv_norm_rows *x, const void *dy, fv_dtype dy_type, float *product,
+static void product_sums(const fv_norm_rows *in, const void *dy, fv_dtype dy_type, float *product,
                          float *sum) {
-    for (int64_t r = 0; r < x->rows; r++)
-        for (int64_t i = 0; i < x->n; i++) {
-            const float d = centred(x, r, i);
-            const float g = gated(x, i, d, load_as(dy_type, dy, r * x->n + i));
-            product[i] += g * d;
+    for (int64_t r = 0; r < in->rows; r++)
+        for (int64_t i = 0; i < in->n; i++) {
+            const float e = centred(in, r, i);
+            const float g = gated(in, i, e, load_as(dy_type, dy, r * in->n + i));
+            product[i] += g * e;
             sum[i] += g;
         }
 }
 
-static void normalize(const fv_norm_rows *x, void *y, fv_dtype y_type) {
-    for (int64_t r = 0; r < x->rows; r++)
-        for (int64_t i = 0; i < x->n; i++) {
-            const float z = affine(x, i, centred(x, r, i));
-            store_as(y_type, y, r * x->n + i, x->relu && z <= 0.0f ? 0.0f : z);
+static void normalize(const fv_norm_rows *in, void *y, fv_dtype y_type) {
+    for (int64_t r = 0; r < in->rows; r++)
+        for (int64_t i = 0; i < in->n; i++) {
+            const float z = affine(in, i, centred(in, r, i));
+            store_as(y_type, y, r * in->n + i, in->relu && z <= 0.0f ? 0.0f : z);
         }
 }
 
-static void normalize_backward(const fv_norm_rows *x, const void *dy, fv_dtype dy_type,
+static void normalize_backward(const fv_norm_rows *in, const void *dy, fv_dtype dy_type,
                                const float *c, const float *d, void *dx, fv_dtype dx_type) {
-    for (int64_t r = 0; r < x->rows; r++)
-        for (int64_t i = 0; i < x->n; i++) {
-            const float e = centred(x, r, i);
-            const float g = gated(x, i, e, load_as(dy_type, dy, r * x->n + i));
-            store_as(dx_type, dx, r * x->n + i, x->a[i] * g + (c[i] * e + d[i]));
+    for (int64_t r = 0; r < in->rows; r++)
+        for (int64_t i = 0; i < in->n; i++) {
+            const float e = centred(in, r, i);
+            const float g = gated(in, i, e, load_as(dy_type, dy, r * in->n + i));
+            store_as(dx_type, dx, r * in->n + i, in->a[i] * g + (c[i] * e + d[i]));
         }
 }
 

@@ -70,7 +70,7 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
 
 const fv_op fv_op_add = {.name = "add",
                          .arity = 2,
-                         .passes = FV_READS_IN(0) | FV_READS_IN(1),
+                         .passes = 1u << 0 | 1u << 1,
                          .attr_bytes = sizeof(add_attr),
                          .shape = shape,
                          .forward = forward,

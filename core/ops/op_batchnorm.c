@@ -3,9 +3,9 @@
  *     batchnorm          mean and biased variance of all rows of this pass.  Proposes new running
  *                        statistics, r + momentum (s - r), with the unbiased variance
  *     batchnorm_running  mean and variance are the running ones: a diagonal affine map
- *     batchnorm_relu, batchnorm_running_relu  the same with y = max(0, ...), in one pass over memory; dy is
- *                        taken as 0 where that was negative, which backward computes from x again.  The
- *                        composed form is the oracle in tests and what FV_EXPLAIN uses
+ *     batchnorm_relu, batchnorm_running_relu  the same with y = max(0, ...), in one pass over memory; dy
+ *                        counts where y > 0 or is NaN, which backward computes from x again.  The composed
+ *                        form is the oracle in tests and what FV_EXPLAIN uses
  * Saves mean and rstd [C].  With g = gamma dy and averages over rows
  *     batchnorm          dx = rstd (g - avg(g) - xhat avg(g xhat))
  *     batchnorm_running  dx = rstd g
@@ -279,20 +279,36 @@ static void coefficients(const backward_job *j) {
     }
 }
 
+/* dx = a dy needs no x. */
+static fv_norm_rows scaled_rows(const backward_job *j, int64_t first, int64_t count) {
+    return (fv_norm_rows){.rows = count,
+                          .n = j->n,
+                          .x = fv_row_at(j->dy->data, j->dy->dtype, first * j->n),
+                          .type = j->dy->dtype,
+                          .mean = j->slope + j->n, /* zeros, as is the shift */
+                          .a = j->slope,
+                          .b = j->slope + j->n};
+}
+
 static void backward_rows(int64_t first, int64_t count, void *arg) {
     const backward_job *j = arg;
     const fv_tensor *dy = j->dy;
     const int64_t n = j->n, step = run_rows(n);
     const float *c = j->slope + n, *d = c + n;
+    const bool scales = !j->average && !has_relu(j->y);
     float *buffer = fv_scratch((size_t)(step * n) * sizeof(float));
 
     for (int64_t r = first; r < first + count; r += step) {
-        const fv_norm_rows rows = norm_rows(j->y, j->slope, r, least(step, first + count - r));
+        const int64_t m = least(step, first + count - r);
+        const fv_norm_rows rows = scales ? scaled_rows(j, r, m) : norm_rows(j->y, j->slope, r, m);
         fv_dtype dtype;
         void *dx = fv_grad_open_as(j->dx, r * n, buffer, &dtype);
-        fv_kernel()->normalize_backward(&rows, fv_row_at(dy->data, dy->dtype, r * n), dy->dtype, c,
-                                        d, dx, dtype);
-        fv_grad_close_as(j->dx, r * n, rows.rows * n, dx);
+        if (scales)
+            fv_kernel()->normalize(&rows, dx, dtype);
+        else
+            fv_kernel()->normalize_backward(&rows, fv_row_at(dy->data, dy->dtype, r * n), dy->dtype,
+                                            c, d, dx, dtype);
+        fv_grad_close_as(j->dx, r * n, m * n, dx);
     }
 }
 
@@ -397,6 +413,5 @@ fv_var *fv_batchnorm_relu(fv_var *x, fv_var *gamma, fv_var *beta, const fv_batch
     if (fv_tape_step(x->tape)->mode != FV_EXPLAIN)
         return apply(&fv_op_batchnorm_relu, &fv_op_batchnorm_running_relu,
                      (fv_var *[]){x, gamma, beta}, &(batchnorm_attr){*stats, out});
-    fv_var *y = fv_batchnorm(x, gamma, beta, stats, out);
-    return fv_relu(fv_tap(y, y->scope)); /* the fused op has no value to name */
+    return fv_relu(fv_batchnorm(x, gamma, beta, stats, out));
 }

@@ -130,7 +130,7 @@ static fv_status backward(const fv_var *y, const fv_tensor *dy, fv_grad dx[]) {
 /* The builder composes in FV_EXPLAIN; with s constant the map is linear, so the generic rule holds. */
 const fv_op fv_op_residual = {.name = "residual",
                               .arity = 2,
-                              .passes = FV_READS_IN(0),
+                              .passes = 1u << 0,
                               .attr_bytes = sizeof(residual_attr),
                               .shape = shape,
                               .forward = forward,

@@ -204,7 +204,7 @@ static fv_status pos_relevance(const fv_var *y, const fv_signal *ry, fv_signal r
 const fv_op fv_op_add_pos = {.name = "add_pos",
                              .arity = 2,
                              .params = 1u << 1,
-                             .passes = FV_READS_IN(0),
+                             .passes = 1u << 0,
                              .absorbs = 1u << 1,
                              .shape = pos_shape,
                              .forward = pos_forward,

@@ -140,7 +140,11 @@ Test(core_kernels_map, relu_behind_normalization) {
         random_row(rows[0], 3 * n, 37, 1.0f);
         random_row(rows[1], 3 * n, 38, 1.0f);
         for (uint32_t i = 0; i < 4; i++) random_row(coefficient[i], n, 39 + i, 1.0f);
-        if (n > 1) rows[0][n / 2] = NAN;
+        for (int r = 0; r < 3 && n > 1; r++) rows[0][r * n] = z[0]; /* zeros of either sign */
+        for (int r = 0; r < 3 && n > 1; r++) rows[0][r * n + 1] = z[1];
+        if (n > 1) q[0] = 0.0f;
+        if (n > 1) q[1] = -0.0f;
+        if (n > 2) rows[0][n + n / 2] = NAN;
         fv_norm_rows norm = {3, n, rows[0], FV_F32, z, g, q, false};
         k->normalize(&norm, plain_z, FV_F32);
         norm.relu = true;

@@ -32,28 +32,35 @@ static fv_var *forward(const fv_step *step) {
     return y;
 }
 
-static const fv_conv_bn_config plain = {.in = I, .out = O, .kernel = 3, .act = FV_SILU};
+static const fv_conv_bn_config with_silu = {.in = I, .out = O, .kernel = 3, .act = FV_SILU};
+static const fv_conv_bn_config with_relu = {.in = I, .out = O, .kernel = 3, .act = FV_RELU};
 
 /* The activation of the normalised convolution, from its parts. */
-Test(layers_conv_bn, is_convolution_then_norm_then_activation) {
-    make(&plain);
+static void check_parts(const fv_conv_bn_config *cfg) {
+    make(cfg);
     layer_run_ready(&run);
     cr_assert_eq(fv_tape_watch(run.tape, "*", FV_WATCH_VALUE), FV_OK);
     for (int mode = FV_INFER; mode <= FV_EXPLAIN; mode++) {
         const fv_var *y = forward(&(fv_step){.mode = (fv_mode)mode});
         const float *conv = fv_tape_find(run.tape, "layer1.0.conv1")->data;
+        const bool fused = cfg->act == FV_RELU && mode != FV_EXPLAIN;
         cr_assert_eq(fv_tape_find(run.tape, "layer1.0.act1"), y);
-        cr_assert_str_eq(y->scope, "layer1.0.act1");
+        cr_assert_str_eq(y->scope, fused ? "layer1.0.bn1" : "layer1.0.act1");
+        cr_assert_eq(!fv_tape_find(run.tape, "layer1.0.bn1"), fused);
         for (int64_t i = 0; i < N; i++) {
             const double mean = (double)layer_run_value(&run, "layer1.0.bn1.running_mean", i % O);
             const double var = (double)layer_run_value(&run, "layer1.0.bn1.running_var", i % O);
             const double z = ((double)conv[i] - mean) / sqrt(var + 1e-5) *
                                  (double)layer_run_value(&run, "layer1.0.bn1.weight", i % O) +
                              (double)layer_run_value(&run, "layer1.0.bn1.bias", i % O);
-            cr_assert_float_eq((double)((float *)y->data)[i], z / (1.0 + exp(-z)), 1e-5);
+            const double want = cfg->act == FV_RELU ? fmax(z, 0.0) : z / (1.0 + exp(-z));
+            cr_assert_float_eq((double)((float *)y->data)[i], want, 1e-5);
         }
     }
 }
+
+Test(layers_conv_bn, is_convolution_then_norm_then_silu) { check_parts(&with_silu); }
+Test(layers_conv_bn, is_convolution_then_norm_then_relu) { check_parts(&with_relu); }
 
 Test(layers_conv_bn, may_end_without_activation) {
     make(&(fv_conv_bn_config){.in = I, .out = O, .kernel = 1, .linear = true});
@@ -80,11 +87,11 @@ Test(layers_conv_bn, starts_with_the_variance_of_its_fan_out) {
     cr_expect_eq(layer_run_value(&run, "layer1.0.bn1.weight", 5), 0.0f, "closed");
 }
 
-Test(layers_conv_bn, activation_writes_the_dtype_of_products) {
+static void check_bf16(const fv_conv_bn_config *cfg) {
     float want[N];
     double error = 0.0, size = 0.0;
 
-    make(&plain);
+    make(cfg);
     layer_run_ready(&run);
     memcpy(want, forward(&(fv_step){.mode = FV_TRAIN})->data, sizeof want);
     const fv_var *y = forward(&(fv_step){.mode = FV_TRAIN, .bf16 = true});
@@ -96,3 +103,6 @@ Test(layers_conv_bn, activation_writes_the_dtype_of_products) {
     }
     cr_assert_lt(sqrt(error / size), 4e-3);
 }
+
+Test(layers_conv_bn, silu_writes_the_dtype_of_products) { check_bf16(&with_silu); }
+Test(layers_conv_bn, relu_writes_the_dtype_of_products) { check_bf16(&with_relu); }
