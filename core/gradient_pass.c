@@ -2,8 +2,8 @@
  *
  * A gradient is allocated at its first writer, added to by later ones, complete when its variable is
  * reached, and dead after the variable's own backward unless somebody watches it, or it has been handed
- * over to an input as that one's.  Parts that forgot
- * their activations compute them again when their result is reached. */
+ * over to an input as that one's.  Parts that forgot their activations compute them again when their
+ * result is reached. */
 #include "core/tape_internal.h"
 
 #include <string.h>

@@ -118,13 +118,13 @@ uint32_t fv_tape_next_layer(fv_tape *tape);
 fv_status fv_tape_watch(fv_tape *tape, const char *pattern, uint32_t what); /* until cleared */
 void fv_tape_clear_watches(fv_tape *tape); /* and the edit function */
 /* Called with each tapped variable under an FV_WATCH_EDIT, before anything has read it: may change its
- * values in place (an intervention).  Passes that walk back take the changed values for the op's own, but for
- * fused ops with ReLU outside of FV_EXPLAIN, which find their gradient from their inputs. */
+ * values in place (an intervention).  Passes that walk back take the changed values for the op's own; only
+ * batch norm with ReLU in one op, outside of FV_EXPLAIN, finds the sign again from its input. */
 typedef void fv_edit_fn(fv_var *x, const char *name, void *user);
 void fv_tape_set_edit(fv_tape *tape, fv_edit_fn *edit, void *user);
-/* Is told when an op begins and when it ends, in the forward pass and in fv_tape_backward (but for
- * ops that have nothing to do there, since their gradient is handed over as it is).  What is computed again counts as forward,
- * what is restored as its reader's.  For measurements; NULL: nobody is. */
+/* Is told when an op begins and when it ends, in the forward pass and in fv_tape_backward (but for ops
+ * that have nothing to do there, since their gradient is handed over as it is).  What is computed again
+ * counts as forward, what is restored as its reader's.  For measurements; NULL: nobody is. */
 typedef void fv_op_observer(void *user, const fv_var *y, bool backward, bool ends);
 void fv_tape_observe(fv_tape *tape, fv_op_observer *observer, void *user);
 /* Names an activation; free when nothing watches it.  Returns x.  What an op makes of a parameter is

@@ -17,30 +17,32 @@ fv_status fv_batchnorm_layer_init(fv_batchnorm_layer *m, fv_scope scope, int64_t
     return FV_OK;
 }
 
+/* fv_batchnorm or fv_batchnorm_relu */
+typedef fv_var *norm_fn(fv_var *x, fv_var *gamma, fv_var *beta, const fv_batchnorm_stats *stats,
+                        fv_dtype out);
+
+static fv_var *apply(norm_fn *norm, const fv_batchnorm_layer *m, fv_var *x, fv_dtype out) {
+    fv_tape *tape = x->tape;
+    const char *outer = fv_tape_scope(tape, m->path);
+    fv_var *y = norm(x, fv_param_var(tape, m->weight), fv_param_var(tape, m->bias), &m->stats, out);
+
+    fv_tape_scope(tape, outer);
+    return y;
+}
+
 fv_var *fv_batchnorm_layer_forward(const fv_batchnorm_layer *m, fv_var *x) {
     return fv_batchnorm_layer_forward_to(m, x, x->dtype);
 }
 
 fv_var *fv_batchnorm_layer_forward_to(const fv_batchnorm_layer *m, fv_var *x, fv_dtype out) {
-    fv_tape *tape = x->tape;
-    const char *outer = fv_tape_scope(tape, m->path);
-    fv_var *y =
-        fv_batchnorm(x, fv_param_var(tape, m->weight), fv_param_var(tape, m->bias), &m->stats, out);
-
-    fv_tape_scope(tape, outer);
-    return fv_tap(y, m->path);
+    return fv_tap(apply(fv_batchnorm, m, x, out), m->path);
 }
 
 fv_var *fv_batchnorm_layer_activate(const fv_batchnorm_layer *m, fv_var *x,
                                     fv_activation_kind act) {
-    fv_tape *tape = x->tape;
-    const fv_dtype out = fv_product_dtype(tape);
+    const fv_dtype out = fv_product_dtype(x->tape);
 
-    if (act != FV_RELU || fv_tape_step(tape)->mode == FV_EXPLAIN)
-        return fv_activation(fv_batchnorm_layer_forward(m, x), act, out);
-    const char *outer = fv_tape_scope(tape, m->path);
-    fv_var *y = fv_batchnorm_relu(x, fv_param_var(tape, m->weight), fv_param_var(tape, m->bias),
-                                  &m->stats, out);
-    fv_tape_scope(tape, outer);
-    return y;
+    if (act == FV_RELU && fv_tape_step(x->tape)->mode != FV_EXPLAIN)
+        return apply(fv_batchnorm_relu, m, x, out);
+    return fv_activation(fv_batchnorm_layer_forward(m, x), act, out);
 }
