@@ -1,19 +1,32 @@
 #include "core/backend/conv_panels.h"
 
+#include "core/backend/gemm_pairs.h"
 #include "core/backend/lanes.h"
 #include "core/backend/panels.h"
+#include "core/prefetch.h"
 
 #include <string.h>
 
-#define COLUMNS  384 /* of dW at a time: with its rows, 288 KiB of sums */
 #define CHANNELS 16  /* at least: fewer would be copied in pieces too short */
-#define SUMS     (FV_BLOCK_ROWS * COLUMNS)
-#define BYTES    ((FV_BLOCK_FLOATS + SUMS) * sizeof(float))
+#define TAPS     49  /* at most */
+#define COLUMNS  784 /* of dW at a time: some channels under all taps */
+#define ROWS     132 /* of dW at a time, whole strips */
+#define STRIPS   (ROWS * FV_PANEL_HEIGHT)
+#define BYTES    ((size_t)(STRIPS + ROWS * COLUMNS) * sizeof(float))
+
+/* Of bf16, in pairs of pixels: a panel of 16 KiB; an odd number of cache lines from pair to pair of dY. */
+#define PAIRS_WIDTH  64
+#define PAIRS_HEIGHT 128
+#define PAIRS_LD     (2 * (ROWS + 12))
+
+_Static_assert(PAIRS_HEIGHT / 2 * PAIRS_LD * sizeof(fv_bf16) <= STRIPS * sizeof(float),
+               "pairs fit where strips do");
 
 static fv_lane lanes[FV_MAX_THREADS];
 
 bool fv_conv_panels_supports(const fv_conv *c) {
-    return c->pass == FV_CONV_WEIGHTS && c->groups == 1 && c->in == FV_F32 && c->C >= CHANNELS;
+    return c->pass == FV_CONV_WEIGHTS && c->groups == 1 && c->C >= CHANNELS &&
+           c->kh * c->kw <= TAPS && (c->in == FV_F32 || fv_pairs_lead());
 }
 
 fv_status fv_conv_panels_equip(int *n_lanes) { return fv_lanes_equip(lanes, n_lanes, BYTES); }
@@ -23,110 +36,182 @@ void fv_conv_panels_release(void) { fv_lanes_release(lanes); }
 /* ---- rows of X ---- */
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
-static void clear(int64_t n, int64_t width, float *to) {
-    const int64_t wide = fv_kernel()->panel;
+/* Of y, of all images. */
+static int64_t pixels_of(const fv_conv *c) { return c->n * fv_conv_rows(c) * fv_conv_columns(c); }
 
-    for (int64_t i = 0; i < n; i++, to += wide) memset(to, 0, (size_t)width * sizeof *to);
-}
+/* The part of dW that is summed up at a time: some rows, and some channels under all taps. */
+typedef struct part {
+    int64_t o, rows, channel, channels;
+} part;
 
 /* Columns of X: some channels under one tap. */
 typedef struct piece {
     int64_t u, v, channel, width;
 } piece;
 
-/* Of n pixels of y in a row, from column j on, whose pixels of x under the tap are in row `row` of x. */
-static void load_row(const fv_conv *c, const piece *s, const float *row, bool inside, int64_t j,
-                     int64_t n, float *to) {
-    const int64_t shift = c->left - s->v, step = c->stride, wide = fv_kernel()->panel;
-    const int64_t first =
-        shift > 0 ? (shift + step - 1) / step : 0; /* column of y that sees column >= 0 */
-    const int64_t end = c->W + shift > 0 ? (c->W - 1 + shift) / step + 1 : 0;
-    const int64_t from = inside ? least(most(first, j), j + n) : j + n;
-    const int64_t to_end = most(least(end, j + n), from);
+/* The element of x that a piece begins with at pixel p of y, counted through the images; -1 outside of the map.
+ * run: as many pixels of y from p on have their piece in the same row of x. */
+static int64_t element_of(const fv_conv *c, const piece *s, int64_t p, int64_t *run) {
+    const int64_t Ho = fv_conv_rows(c), Wo = fv_conv_columns(c), i = p / Wo % Ho, j = p % Wo;
+    const int64_t row = i * c->stride - c->top + s->u, column = j * c->stride - c->left + s->v;
 
-    clear(from - j, s->width, to);
-    if (to_end > from)
-        fv_panel_rows(to_end - from, s->width, row + (from * step - shift) * c->C + s->channel,
-                      step * c->C, to + (from - j) * wide);
-    clear(j + n - to_end, s->width, to + (to_end - j) * wide);
+    *run = 1;
+    if (row < 0 || row >= c->H || column < 0 || column >= c->W) return -1;
+    *run = least(Wo - j, (c->W - 1 - column) / c->stride + 1);
+    return ((p / (Ho * Wo) * c->H + row) * c->W + column) * c->C + s->channel;
 }
 
-/* Of pixels first .. first + count - 1, counted through the images. */
-static void load_piece(const fv_conv *c, const piece *s, const float *x, int64_t first,
-                       int64_t count, float *to) {
-    const int64_t Ho = fv_conv_rows(c), Wo = fv_conv_columns(c), wide = fv_kernel()->panel;
+/* The piece at n pixels from p on, to rows of a panel. */
+static void load_floats(const fv_conv *c, const piece *s, const float *x, int64_t p, int64_t n,
+                        float *to) {
+    const int64_t wide = fv_kernel()->panel;
 
-    for (int64_t p = first, n; p < first + count; p += n, to += n * wide) {
-        const int64_t i = p / Wo % Ho, j = p % Wo, row = i * c->stride - c->top + s->u;
-        const bool inside = row >= 0 && row < c->H;
-        n = least(Wo - j, first + count - p);
-        load_row(c, s, inside ? x + (p / (Ho * Wo) * c->H + row) * c->W * c->C : x, inside, j, n,
-                 to);
+    for (int64_t run; n > 0; n -= run, p += run, to += run * wide) {
+        const int64_t at = element_of(c, s, p, &run);
+        run = least(run, n);
+        if (at < 0)
+            memset(to, 0, (size_t)s->width * sizeof *to);
+        else
+            fv_panel_rows(run, s->width, x + at, c->stride * c->C, to);
     }
 }
 
-/* Columns j .. j + width - 1, which may lie under several taps. */
-static void load_panel(const fv_conv *c, const float *x, int64_t first, int64_t count, int64_t j,
-                       int64_t width, float *panel) {
+/* The piece at pixels p and p + 1, or at the first alone: rows of `both`. */
+static void gather_pair(const fv_conv *c, const piece *s, const fv_bf16 *x, int64_t p, int64_t n,
+                        fv_bf16 both[2][PAIRS_WIDTH]) {
+    const size_t bytes = (size_t)s->width * sizeof *x;
+
+    for (int64_t i = 0, run; i < n; i++) {
+        const int64_t at = element_of(c, s, p + i, &run);
+        if (at < 0)
+            memset(both[i], 0, bytes);
+        else
+            memcpy(both[i], x + at, bytes);
+    }
+}
+
+/* The same of bf16, to pairs of rows. */
+static void load_pairs(const fv_conv *c, const piece *s, const fv_bf16 *x, int64_t p, int64_t n,
+                       fv_bf16 *to) {
+    fv_bf16 both[2][PAIRS_WIDTH];
+
+    for (int64_t run; n > 0; n -= run, p += run, to += run * PAIRS_WIDTH) {
+        const int64_t at = element_of(c, s, p, &run), ld = 2 * PAIRS_WIDTH;
+        run = least(run, n) / 2 * 2;
+        if (run) {
+            fv_kernel()->pair_rows(run, s->width, x + at, c->stride * c->C, to, ld);
+            continue;
+        }
+        run = least(2, n);
+        gather_pair(c, s, x, p, run, both);
+        fv_kernel()->pair_rows(run, s->width, both[0], PAIRS_WIDTH, to, ld);
+    }
+}
+
+/* Asks for the piece at n pixels from p on: it is read a few cache lines of a row at a time. */
+static void fetch_ahead(const fv_conv *c, const piece *s, const fv_bf16 *x, int64_t p, int64_t n) {
+    for (int64_t run; n > 0; n -= run, p += run) {
+        const int64_t at = element_of(c, s, p, &run);
+        run = least(run, n);
+        for (int64_t i = 0; at >= 0 && i < run; i++)
+            fv_prefetch(x + at + i * c->stride * c->C, (size_t)s->width * sizeof *x);
+    }
+}
+
+/* Columns j .. j + width - 1 of a part at n pixels from p on: they may lie under several taps. */
+static void load_panel(const fv_conv *c, const part *t, const void *x, int64_t p, int64_t n,
+                       int64_t j, int64_t width, void *panel) {
     for (int64_t done = 0; done < width;) {
-        const int64_t tap = (j + done) / c->C;
-        piece s = {.u = tap / c->kw, .v = tap % c->kw, .channel = (j + done) % c->C};
-        s.width = least(c->C - s.channel, width - done);
-        load_piece(c, &s, x, first, count, panel + done);
+        const int64_t tap = (j + done) / t->channels, channel = (j + done) % t->channels;
+        const piece s = {.u = tap / c->kw,
+                         .v = tap % c->kw,
+                         .channel = t->channel + channel,
+                         .width = least(t->channels - channel, width - done)};
+        if (c->in == FV_BF16) {
+            load_pairs(c, &s, x, p, n, (fv_bf16 *)panel + 2 * done);
+            fetch_ahead(c, &s, x, p + n, least(n, pixels_of(c) - p - n));
+        } else {
+            load_floats(c, &s, x, p, n, (float *)panel + done);
+        }
         done += s.width;
     }
 }
 
 /* ---- sums ---- */
 
-/* Rows o .. o + p->m - 1 and columns j0 .. j0 + n - 1 of dW. */
-static void sum(const fv_conv *c, const float *x, const float *dy, int64_t o, fv_product *p,
-                int64_t j0, int64_t n, float *strips, float *sums) {
-    const int64_t pixels = c->n * fv_conv_rows(c) * fv_conv_columns(c);
+/* sums [rows, taps, channels] */
+static void sum(const fv_conv *c, const part *t, const float *x, const float *dy, float *strips,
+                float *sums) {
+    const int64_t pixels = pixels_of(c), columns = c->kh * c->kw * t->channels;
     _Alignas(64) float panel[FV_PANEL_FLOATS];
+    fv_product p = {.m = t->rows,
+                    .a_row = 1,
+                    .a_column = FV_STRIP_ROWS,
+                    .ldb = fv_kernel()->panel,
+                    .ldc = columns};
 
-    p->add = false;
-    for (int64_t first = 0; first < pixels; first += FV_PANEL_HEIGHT, p->add = true) {
-        p->k = least(FV_PANEL_HEIGHT, pixels - first);
-        p->a_strip = FV_STRIP_ROWS * p->k;
-        fv_pack_strips(p->m, p->k, dy + first * c->O + o, c->O, strips);
-        for (int64_t j = 0; j < n; j += p->ldb) {
-            p->n = least(p->ldb, n - j);
-            load_panel(c, x, first, p->k, j0 + j, p->n, panel);
-            fv_kernel()->product(p, strips, panel, sums + j);
+    for (int64_t first = 0; first < pixels; first += FV_PANEL_HEIGHT, p.add = true) {
+        p.k = least(FV_PANEL_HEIGHT, pixels - first);
+        p.a_strip = FV_STRIP_ROWS * p.k;
+        fv_pack_strips(p.m, p.k, dy + first * c->O + t->o, c->O, strips);
+        for (int64_t j = 0; j < columns; j += p.ldb) {
+            p.n = least(p.ldb, columns - j);
+            load_panel(c, t, x, first, p.k, j, p.n, panel);
+            fv_kernel()->product(&p, strips, panel, sums + j);
         }
     }
 }
 
-/* From [O, taps, C] to [O, C, taps]. */
-static void store(const fv_conv *c, const float *sums, int64_t o, int64_t rows, int64_t j0,
-                  int64_t n, float *dw) {
-    const int64_t taps = c->kh * c->kw;
+/* The same of bf16. */
+static void sum_pairs(const fv_conv *c, const part *t, const fv_bf16 *x, const fv_bf16 *dy,
+                      fv_bf16 *block, float *sums) {
+    const int64_t pixels = pixels_of(c), columns = c->kh * c->kw * t->channels;
+    _Alignas(64) fv_bf16 panel[PAIRS_HEIGHT * PAIRS_WIDTH];
+    fv_product p = {
+        .m = t->rows, .a_row = 2, .a_column = PAIRS_LD, .ldb = 2 * PAIRS_WIDTH, .ldc = columns};
 
-    for (int64_t r = 0; r < rows; r++, sums += COLUMNS) {
-        float *to = dw + (o + r) * c->C * taps;
-        for (int64_t j = 0; j < n; j++) to[(j0 + j) % c->C * taps + (j0 + j) / c->C] = sums[j];
+    for (int64_t first = 0; first < pixels; first += PAIRS_HEIGHT, p.add = true) {
+        p.k = least(PAIRS_HEIGHT, pixels - first);
+        fv_kernel()->pair_rows(p.k, p.m, dy + first * c->O + t->o, c->O, block, PAIRS_LD);
+        for (int64_t j = 0; j < columns; j += PAIRS_WIDTH) {
+            p.n = least(PAIRS_WIDTH, columns - j);
+            load_panel(c, t, x, first, p.k, j, p.n, panel);
+            fv_kernel()->product_bf16(&p, block, panel, sums + j, FV_F32);
+        }
     }
 }
 
-fv_status fv_conv_panels_run(const fv_conv *c, int n_lanes, const float *x, const float *dy,
+static void store(const fv_conv *c, const part *t, const float *sums, float *dw) {
+    const int64_t taps = c->kh * c->kw;
+
+    for (int64_t r = 0; r < t->rows; r++, sums += taps * t->channels)
+        fv_kernel()->transpose(taps, t->channels, sums, t->channels,
+                               dw + ((t->o + r) * c->C + t->channel) * taps, taps);
+}
+
+/* Channels of a part: whole panels, where there is room for so many. */
+static int64_t channels_of(const fv_conv *c) {
+    const int64_t room = COLUMNS / (c->kh * c->kw), unit = room < PAIRS_WIDTH ? 16 : PAIRS_WIDTH;
+    return room / unit * unit;
+}
+
+fv_status fv_conv_panels_run(const fv_conv *c, int n_lanes, const void *x, const void *dy,
                              float *dw) {
-    const int64_t fan_in = c->C * c->kh * c->kw;
-    fv_product p = {
-        .a_row = 1, .a_column = FV_STRIP_ROWS, .ldb = fv_kernel()->panel, .ldc = COLUMNS};
+    const int64_t channels = channels_of(c);
     fv_loan loan;
 
     float *strips = fv_lanes_borrow(lanes, n_lanes, BYTES, &loan);
     if (!strips) return FV_ERR_NOMEM;
-    float *sums = strips + FV_BLOCK_FLOATS;
-    for (int64_t o = 0; o < c->O; o += FV_BLOCK_ROWS) {
-        p.m = least(FV_BLOCK_ROWS, c->O - o);
-        for (int64_t j = 0; j < fan_in; j += COLUMNS) {
-            const int64_t n = least(COLUMNS, fan_in - j);
-            sum(c, x, dy, o, &p, j, n, strips, sums);
-            store(c, sums, o, p.m, j, n, dw);
+    float *sums = strips + STRIPS;
+    for (int64_t o = 0; o < c->O; o += ROWS) {
+        for (int64_t i = 0; i < c->C; i += channels) {
+            const part t = {o, least(ROWS, c->O - o), i, least(channels, c->C - i)};
+            if (c->in == FV_BF16)
+                sum_pairs(c, &t, x, dy, (fv_bf16 *)strips, sums);
+            else
+                sum(c, &t, x, dy, strips, sums);
+            store(c, &t, sums, dw);
         }
     }
     fv_lanes_return(&loan);

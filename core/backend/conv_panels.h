@@ -1,14 +1,14 @@
-/* conv_panels.h - weight gradients of dense convolutions in f32, as sums of products over pixels.
+/* conv_panels.h - weight gradients of dense convolutions, as sums of products over pixels.
  *
  * dW [O, taps C] = dY^T X, where row p of X holds the pixels of x under the kernel at pixel p of y: a matrix
  * product whose right side is put together panel by panel and never as a whole.  oneDNN's direct
- * convolution reaches 50 to 60 % of the GEMM peak here with AVX2. */
+ * convolution reaches 50 to 60 % of the GEMM peak here in f32 with AVX2, and in bf16. */
 #ifndef FV_CORE_CONV_PANELS_H
 #define FV_CORE_CONV_PANELS_H
 
 #include "core/backend/backend.h"
 
-/* A weights pass without groups, in f32, of 16 input channels or more. */
+/* A weights pass without groups, of 16 input channels or more and at most 49 taps; in bf16 where fv_pairs_lead. */
 bool fv_conv_panels_supports(const fv_conv *c);
 
 /* As in gemm_panels.h. */
@@ -17,7 +17,7 @@ void fv_conv_panels_release(void);
 
 /* dw [O,C,kh,kw] from x and dy; bits depend on the arguments only.  Can fail only where a thread beyond the
  * budget finds no scratch. */
-fv_status fv_conv_panels_run(const fv_conv *c, int n_lanes, const float *x, const float *dy,
+fv_status fv_conv_panels_run(const fv_conv *c, int n_lanes, const void *x, const void *dy,
                              float *dw);
 
 #endif

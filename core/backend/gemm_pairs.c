@@ -16,9 +16,13 @@
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-bool fv_gemm_pairs_supports(const fv_gemm *g) {
+bool fv_pairs_lead(void) {
     const unsigned wanted = FV_CPU_AVX512_BF16 | FV_CPU_AMX_BF16;
-    return g->ab == FV_BF16 && g->alpha == 1.0f && (fv_cpu_flags() & wanted) == FV_CPU_AVX512_BF16;
+    return (fv_cpu_flags() & wanted) == FV_CPU_AVX512_BF16;
+}
+
+bool fv_gemm_pairs_supports(const fv_gemm *g) {
+    return g->ab == FV_BF16 && g->alpha == 1.0f && fv_pairs_lead();
 }
 
 static int64_t pairs_of(int64_t k) { return (k + 1) / 2; }

@@ -9,6 +9,9 @@
 
 #include "core/backend/backend.h"
 
+/* Such a CPU. */
+bool fv_pairs_lead(void);
+
 /* A product of bf16 with alpha 1, on such a CPU. */
 bool fv_gemm_pairs_supports(const fv_gemm *desc);
 

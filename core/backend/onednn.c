@@ -2,8 +2,8 @@
  *
  * Some work is ours, because oneDNN lacks it or is slow there: products of f32 with AVX-512 but for sums over
  * rows, and with AVX2 those sums and products of rows that stay apart (gemm_panels.h); products of bf16 with
- * AVX-512 but no AMX (gemm_pairs.h); weight gradients of dense convolutions with AVX2 (conv_panels.h), and of
- * depthwise ones (depthwise.h) where oneDNN has no depthwise kernel: on NHWC maps version 2.6 has one for 3x3
+ * AVX-512 but no AMX (gemm_pairs.h); weight gradients of dense convolutions there and with AVX2 (conv_panels.h),
+ * and of depthwise ones (depthwise.h) where oneDNN has no depthwise kernel: on NHWC maps version 2.6 has one for 3x3
  * only, and treats 5x5 as a grouped convolution with one channel per group, at a twentieth of the speed.
  *
  * Work on bf16 for which oneDNN has nothing, or a reference implementation only (CPUs below AVX-512),
@@ -199,12 +199,13 @@ static fv_status conv_widen(fv_conv_plan *plan) {
     return conv_obtain(&wide, &plan->wide);
 }
 
-/* Weight gradients that we do better: depthwise ones for which oneDNN has no depthwise kernel, and with AVX2
- * dense ones. */
+/* Weight gradients that we do better: depthwise ones for which oneDNN has no depthwise kernel, and dense ones in
+ * bf16 and with AVX2. */
 static bool conv_is_ours(const fv_conv *c, const fv_primitive *p) {
     if (fv_depthwise_weights_supports(c))
         return !p || strncmp(fv_primitive_implementation(p), "jit_dw", 6) != 0;
-    return p && fv_conv_panels_supports(c) && strcmp(fv_kernel()->isa, "avx2") == 0;
+    if (!p || !fv_conv_panels_supports(c)) return false;
+    return c->in == FV_BF16 || strcmp(fv_kernel()->isa, "avx2") == 0;
 }
 
 static fv_status conv_create(const fv_conv *key, fv_conv_plan **out) {

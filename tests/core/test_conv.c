@@ -214,6 +214,7 @@ Test(core_conv, large_weight_gradients) {
         c.left = c.bottom = 1;
         c.top = i & 4 ? 2 : 0;
         c.right = i & 4 ? 0 : 2;
+        if (i & 4) c.n = 1, c.C = 150, c.O = 140; /* and more channels than a part has */
         problem p = make_problem(&c);
         check(&fv_backend_dnnl, &p);
         free_problem(&p);
@@ -222,7 +223,7 @@ Test(core_conv, large_weight_gradients) {
 }
 
 /* Maps narrower and lower than the kernel, which padding makes large enough. */
-Test(core_conv, our_weight_gradient, .init = set_avx2) {
+static void check_small_maps(fv_dtype in, bool ours) {
     const fv_conv_plan *plan;
 
     for (int64_t W = 1; W <= 6; W++) {
@@ -239,15 +240,24 @@ Test(core_conv, our_weight_gradient, .init = set_avx2) {
                            .bottom = 4,
                            .right = 2,
                            .groups = 1,
-                           .pass = FV_CONV_WEIGHTS};
+                           .pass = FV_CONV_WEIGHTS,
+                           .in = in};
         problem p = make_problem(&c);
         check(&fv_backend_dnnl, &p);
         free_problem(&p);
         cr_assert_eq(fv_backend_dnnl.conv_find(&c, &plan), FV_OK);
-        if (strcmp(fv_kernel()->isa, "avx2") == 0)
-            cr_expect_str_eq(fv_backend_dnnl.conv_implementation(plan), "fovea:panels");
+        if (ours) cr_expect_str_eq(fv_backend_dnnl.conv_implementation(plan), "fovea:panels");
     }
     fv_backend_dnnl.release();
+}
+
+Test(core_conv, our_weight_gradient, .init = set_avx2) {
+    check_small_maps(FV_F32, strcmp(fv_kernel()->isa, "avx2") == 0);
+}
+
+Test(core_conv, our_weight_gradient_in_bf16) {
+    const unsigned wanted = FV_CPU_AVX512_BF16 | FV_CPU_AMX_BF16;
+    check_small_maps(FV_BF16, (fv_cpu_flags() & wanted) == FV_CPU_AVX512_BF16);
 }
 
 /* Wide rows, several pieces and strips, and zeros on every side. */
