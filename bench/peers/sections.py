@@ -83,13 +83,13 @@ def outside(machine):
     short, long = machine.options.span
     table = Table("Checked from outside",
                   f"`fovea train` of {long} updates less one of {short} by the wall clock, its loader included, and "
-                  "`fovea bench train` in turns.",
+                  "`fovea bench train` of as many in turns.",
                   "model", "batch", "precision", "bench train, images/s", "train, images/s", "difference in % (target)")
     for model, batch, wanted in OUTSIDE:
         precision = wanted if wanted in machine.precisions else machine.precisions[-1]
         classes = machine.classes()
         results = machine.rounds(
-            {"bench": lambda: machine.bench(model, batch, precision, **{"num-classes": classes}),
+            {"bench": lambda: machine.bench(model, batch, precision, **{"num-classes": classes, "steps": long - short}),
              "train": lambda: machine.train_rate([f"--model={model}", f"--batch-size={batch}"], batch, precision)})
         bench, train_ = results["bench"], results["train"]
         apart = ratio(median(train_), median(bench))

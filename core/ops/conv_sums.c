@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define RUN_PIXELS  4096               /* of y: images of a run, unless one has more */
-#define BLOCK       128                /* output channels of a task, at most */
+#define BLOCK       64                 /* output channels of a task, at most */
 #define SLOT_FLOATS ((int64_t)4 << 20) /* kept for all chunks, at most */
 
 static fv_span block_of(const fv_conv_sums *s, int64_t i) {

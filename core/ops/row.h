@@ -57,15 +57,18 @@ static inline void fv_grad_close_as(const fv_grad *g, int64_t i, int64_t n, cons
 /* Zeros n elements of a gradient that is written; one that is added to stays as it is. */
 void fv_grad_zero(const fv_grad *g, int64_t i, int64_t n);
 
-/* Stores n elements of a tensor, widened through buffer where needed. */
-static inline void fv_grad_copy(const fv_grad *g, int64_t to, const void *base, fv_dtype dtype,
-                                int64_t from, int64_t n, float *buffer) {
-    fv_grad_store(g, to, n, fv_row_read(base, dtype, from, n, buffer));
-}
-
-/* y[to..] = x[from..], n elements, widened when x is bf16 and y f32. */
+/* y[to..] = x[from..], n elements, converted where the types differ. */
 void fv_row_copy(void *y, fv_dtype y_dtype, int64_t to, const void *x, fv_dtype x_dtype,
                  int64_t from, int64_t n);
+
+/* Stores n elements of a tensor; buffer is for those that are added. */
+static inline void fv_grad_copy(const fv_grad *g, int64_t to, const void *base, fv_dtype dtype,
+                                int64_t from, int64_t n, float *buffer) {
+    if (g->add)
+        fv_grad_store(g, to, n, fv_row_read(base, dtype, from, n, buffer));
+    else
+        fv_row_copy(g->data, g->dtype, to, base, dtype, from, n);
+}
 
 /* dy in the dtype of a product: as it is, or (a bf16 product whose output is f32 or has several readers)
  * rounded to bf16 in scratch of the tape. */
