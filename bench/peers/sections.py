@@ -83,7 +83,7 @@ def outside(machine):
     short, long = machine.options.span
     table = Table("Checked from outside",
                   f"`fovea train` of {long} updates less one of {short} by the wall clock, its loader included, and "
-                  "`fovea bench train` of as many in turns.",
+                  f"`fovea bench train` of {long - short} in turns.",
                   "model", "batch", "precision", "bench train, images/s", "train, images/s", "difference in % (target)")
     for model, batch, wanted in OUTSIDE:
         precision = wanted if wanted in machine.precisions else machine.precisions[-1]

@@ -8,7 +8,8 @@
 
 #include "core/backend/backend.h"
 
-/* A weights pass without groups, of 16 input channels or more and at most 49 taps; in bf16 where fv_pairs_lead. */
+/* A weights pass without groups, of 16 input channels or more and at most 49 taps; in bf16 where
+ * fv_pairs_lead (gemm_pairs.h). */
 bool fv_conv_panels_supports(const fv_conv *c);
 
 /* As in gemm_panels.h. */

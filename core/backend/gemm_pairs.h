@@ -9,7 +9,7 @@
 
 #include "core/backend/backend.h"
 
-/* Such a CPU. */
+/* Whether the CPU is such a one. */
 bool fv_pairs_lead(void);
 
 /* A product of bf16 with alpha 1, on such a CPU. */

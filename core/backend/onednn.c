@@ -200,12 +200,12 @@ static fv_status conv_widen(fv_conv_plan *plan) {
 }
 
 /* Weight gradients that we do better: depthwise ones for which oneDNN has no depthwise kernel, and dense ones in
- * bf16 and with AVX2. */
+ * bf16 where fv_pairs_lead and in f32 with AVX2. */
 static bool conv_is_ours(const fv_conv *c, const fv_primitive *p) {
     if (fv_depthwise_weights_supports(c))
         return !p || strncmp(fv_primitive_implementation(p), "jit_dw", 6) != 0;
-    if (!p || !fv_conv_panels_supports(c)) return false;
-    return c->in == FV_BF16 || strcmp(fv_kernel()->isa, "avx2") == 0;
+    return fv_conv_panels_supports(c) &&
+           (c->in == FV_BF16 || strcmp(fv_kernel()->isa, "avx2") == 0);
 }
 
 static fv_status conv_create(const fv_conv *key, fv_conv_plan **out) {

@@ -203,7 +203,7 @@ Test(core_conv, onednn_bf16) { check_random(&fv_backend_dnnl, FV_BF16, 180); }
 
 /* More output channels, pixels and weights of an output than a block of our kernel takes at once; the maps are
  * wider than high, and the last block is cut in the middle of a row. */
-Test(core_conv, large_weight_gradients) {
+static void check_large_weight_gradients(void) {
     static const fv_dtype dtypes[] = {FV_F32, FV_BF16};
 
     for (int i = 0; i < 8; i++) {
@@ -221,6 +221,9 @@ Test(core_conv, large_weight_gradients) {
     }
     fv_backend_dnnl.release();
 }
+
+Test(core_conv, large_weight_gradients) { check_large_weight_gradients(); }
+Test(core_conv, large_below_avx512, .init = set_avx2) { check_large_weight_gradients(); }
 
 /* Maps narrower and lower than the kernel, which padding makes large enough. */
 static void check_small_maps(fv_dtype in, bool ours) {
@@ -477,6 +480,15 @@ Test(core_conv, failed_allocations_of_our_weight_gradient, .init = set_avx2) {
     check_failed_allocations(&c);
 }
 
+Test(core_conv, failed_allocations_of_our_weight_gradient_in_bf16) {
+    fv_conv c = small;
+    c.pass = FV_CONV_WEIGHTS;
+    c.groups = 1;
+    c.C = 16;
+    c.in = FV_BF16;
+    check_failed_allocations(&c);
+}
+
 /* ---- threads ---- */
 
 #define JOBS 48
@@ -565,7 +577,10 @@ Test(core_conv, one_plan_runs_on_many_threads_at_once) {
     check_all_threads(FV_BF16, 6);
 }
 
-Test(core_conv, more_threads_than_lanes) { check_all_threads(FV_F32, 2); }
+Test(core_conv, more_threads_than_lanes) {
+    check_all_threads(FV_F32, 2);
+    check_all_threads(FV_BF16, 2);
+}
 Test(core_conv, many_threads_below_avx512, .init = set_avx2) {
     check_all_threads(FV_F32, 6);
     check_all_threads(FV_BF16, 6);
