@@ -14,12 +14,10 @@
 #define BLOCK    (ROWS * FV_PANEL_HEIGHT)
 #define BYTES    ((size_t)(BLOCK + ROWS * COLUMNS) * sizeof(float))
 
-/* Of bf16, in pairs of pixels: a panel of 16 KiB; an odd number of cache lines from pair to pair of dY. */
-#define PAIRS_WIDTH  64
-#define PAIRS_HEIGHT 128
-#define PAIRS_LD     (2 * (ROWS + 14))
+/* From pair to pair of dY in bf16: an odd number of cache lines. */
+#define PAIRS_LD (2 * (ROWS + 14))
 
-_Static_assert(PAIRS_HEIGHT / 2 * PAIRS_LD * sizeof(fv_bf16) <= BLOCK * sizeof(float),
+_Static_assert(FV_PAIRS_HEIGHT / 2 * PAIRS_LD * sizeof(fv_bf16) <= BLOCK * sizeof(float),
                "pairs fit where strips do");
 _Static_assert(PAIRS_LD * sizeof(fv_bf16) / FV_ALIGN % 2 == 1, "an odd number of cache lines");
 
@@ -81,7 +79,7 @@ static void load_floats(const part *t, const piece *s, const float *x, int64_t p
 
 /* The piece at pixels p and p + 1, or at the first alone: rows of `both`. */
 static void gather_pair(const part *t, const piece *s, const fv_bf16 *x, int64_t p, int64_t n,
-                        fv_bf16 both[2][PAIRS_WIDTH]) {
+                        fv_bf16 both[2][FV_PAIRS_WIDTH]) {
     const size_t bytes = (size_t)s->width * sizeof *x;
 
     for (int64_t i = 0, run; i < n; i++) {
@@ -96,10 +94,10 @@ static void gather_pair(const part *t, const piece *s, const fv_bf16 *x, int64_t
 /* The piece at n pixels of bf16 from p on, to pairs of rows of a panel. */
 static void load_pairs(const part *t, const piece *s, const fv_bf16 *x, int64_t p, int64_t n,
                        fv_bf16 *to) {
-    fv_bf16 both[2][PAIRS_WIDTH];
+    fv_bf16 both[2][FV_PAIRS_WIDTH];
 
-    for (int64_t run; n > 0; n -= run, p += run, to += run * PAIRS_WIDTH) {
-        const int64_t at = element_of(t, s, p, &run), ld = 2 * PAIRS_WIDTH;
+    for (int64_t run; n > 0; n -= run, p += run, to += run * FV_PAIRS_WIDTH) {
+        const int64_t at = element_of(t, s, p, &run), ld = 2 * FV_PAIRS_WIDTH;
         run = least(run, n) / 2 * 2;
         if (run) {
             fv_kernel()->pair_rows(run, s->width, x + at, t->c->stride * t->c->C, to, ld);
@@ -107,7 +105,7 @@ static void load_pairs(const part *t, const piece *s, const fv_bf16 *x, int64_t 
         }
         run = least(2, n);
         gather_pair(t, s, x, p, run, both);
-        fv_kernel()->pair_rows(run, s->width, both[0], PAIRS_WIDTH, to, ld);
+        fv_kernel()->pair_rows(run, s->width, both[0], FV_PAIRS_WIDTH, to, ld);
     }
 }
 
@@ -172,15 +170,15 @@ static void sum_pairs(const part *t, const fv_bf16 *x, const fv_bf16 *dy, fv_bf1
                       float *sums) {
     const fv_conv *c = t->c;
     const int64_t columns = c->kh * c->kw * t->channels;
-    _Alignas(64) fv_bf16 panel[PAIRS_HEIGHT * PAIRS_WIDTH];
+    _Alignas(64) fv_bf16 panel[FV_PAIRS_HEIGHT * FV_PAIRS_WIDTH];
     fv_product p = {
-        .m = t->rows, .a_row = 2, .a_column = PAIRS_LD, .ldb = 2 * PAIRS_WIDTH, .ldc = columns};
+        .m = t->rows, .a_row = 2, .a_column = PAIRS_LD, .ldb = 2 * FV_PAIRS_WIDTH, .ldc = columns};
 
-    for (int64_t first = 0; first < t->pixels; first += PAIRS_HEIGHT, p.add = true) {
-        p.k = least(PAIRS_HEIGHT, t->pixels - first);
+    for (int64_t first = 0; first < t->pixels; first += FV_PAIRS_HEIGHT, p.add = true) {
+        p.k = least(FV_PAIRS_HEIGHT, t->pixels - first);
         fv_kernel()->pair_rows(p.k, p.m, dy + first * c->O + t->o, c->O, block, PAIRS_LD);
-        for (int64_t j = 0; j < columns; j += PAIRS_WIDTH) {
-            p.n = least(PAIRS_WIDTH, columns - j);
+        for (int64_t j = 0; j < columns; j += FV_PAIRS_WIDTH) {
+            p.n = least(FV_PAIRS_WIDTH, columns - j);
             load_panel(t, x, first, p.k, j, p.n, panel);
             fv_kernel()->product_bf16(&p, block, panel, sums + j, FV_F32);
         }
@@ -199,7 +197,7 @@ static void store(const part *t, const float *sums, float *dw) {
 /* Channels of a part: whole panels, where there is room for so many. */
 static int64_t channels_of(const fv_conv *c) {
     const int64_t room = COLUMNS / (c->kh * c->kw),
-                  unit = room < PAIRS_WIDTH ? CHANNELS : PAIRS_WIDTH;
+                  unit = room < FV_PAIRS_WIDTH ? CHANNELS : FV_PAIRS_WIDTH;
     return room / unit * unit;
 }
 

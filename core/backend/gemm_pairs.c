@@ -1,15 +1,16 @@
 #include "core/backend/gemm_pairs.h"
 
 #include "core/backend/lanes.h"
+#include "core/backend/panels.h"
 #include "core/backend/plan_table.h"
 #include "core/kernels/kernels.h"
 #include "core/prefetch.h"
 
-#define WIDTH   64  /* columns of a panel: what the kernel's tiles take at once */
-#define COLUMNS 384 /* packed together, so that rows of B are read in long runs */
-#define HEIGHT  128 /* of k at a time in sums over rows, whose panels are packed for it */
-#define ROWS    256 /* of a paired block of A */
-#define PIECE   12  /* rows of C between two looks ahead */
+#define WIDTH   FV_PAIRS_WIDTH
+#define COLUMNS 384             /* packed together, so that rows of B are read in long runs */
+#define HEIGHT  FV_PAIRS_HEIGHT /* of k at a time in sums over rows */
+#define ROWS    256             /* of a paired block of A */
+#define PIECE   12              /* rows of C between two looks ahead */
 
 /* Between the pairs of a block: an odd number of cache lines, no two rows in one set. */
 #define LD (2 * (ROWS + 16))

@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define HEIGHT FV_PANEL_HEIGHT
-#define ROWS   FV_BLOCK_ROWS
+#define ROWS   192 /* of a block of strips: 192 KiB stay in the second cache */
+#define BYTES  ((size_t)ROWS * HEIGHT * sizeof(float))
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -77,9 +78,7 @@ void fv_gemm_panels_pack(const fv_gemm *g, const void *b, int64_t first, int64_t
 
 static fv_lane lanes[FV_MAX_THREADS];
 
-fv_status fv_gemm_panels_equip(int *n_lanes) {
-    return fv_lanes_equip(lanes, n_lanes, FV_BLOCK_FLOATS * sizeof(float));
-}
+fv_status fv_gemm_panels_equip(int *n_lanes) { return fv_lanes_equip(lanes, n_lanes, BYTES); }
 
 void fv_gemm_panels_release(void) { fv_lanes_release(lanes); }
 
@@ -124,7 +123,7 @@ fv_status fv_gemm_panels_run(const fv_gemm *g, int n_lanes, const float *a, cons
     float *strips = NULL;
 
     if (g->trans_a) {
-        strips = fv_lanes_borrow(lanes, n_lanes, FV_BLOCK_FLOATS * sizeof(float), &loan);
+        strips = fv_lanes_borrow(lanes, n_lanes, BYTES, &loan);
         if (!strips) return FV_ERR_NOMEM;
     }
     fv_gemm_add_bias(g, bias, c);

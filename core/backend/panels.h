@@ -1,4 +1,4 @@
-/* panels.h - sizes of the packed operands of fv_kernel()->product, after Goto and van de Geijn 2008
+/* panels.h - sizes of the packed operands of our products, after Goto and van de Geijn 2008
  * (doi:10.1145/1356052.1356053): panels of columns of B, and strips of rows of a transposed A. */
 #ifndef FV_CORE_PANELS_H
 #define FV_CORE_PANELS_H
@@ -9,8 +9,11 @@
  * 64 KiB of 64, in the second. */
 #define FV_PANEL_HEIGHT 256
 #define FV_PANEL_FLOATS (FV_PANEL_HEIGHT * FV_PANEL_MOST)
-#define FV_BLOCK_ROWS   192 /* rows of a block of strips: 192 KiB stay in the second cache */
-#define FV_BLOCK_FLOATS ((int64_t)FV_BLOCK_ROWS * FV_PANEL_HEIGHT)
+
+/* Of fv_kernel()->product_bf16: columns of a panel, what its tiles take at once; and rows of one that is packed
+ * for a sum over rows, 16 KiB. */
+#define FV_PAIRS_WIDTH  64
+#define FV_PAIRS_HEIGHT 128
 
 /* n rows of `width` floats, step apart, to the rows of a panel; its columns from width on stay as they are. */
 void fv_panel_rows(int64_t n, int64_t width, const float *from, int64_t step, float *panel);

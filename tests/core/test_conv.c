@@ -472,21 +472,21 @@ Test(core_conv, failed_allocations_are_reported) {
     }
 }
 
-Test(core_conv, failed_allocations_of_our_weight_gradient, .init = set_avx2) {
+static void check_failed_weight_gradient(fv_dtype in) {
     fv_conv c = small;
     c.pass = FV_CONV_WEIGHTS;
     c.groups = 1;
     c.C = 16;
+    c.in = in;
     check_failed_allocations(&c);
 }
 
+Test(core_conv, failed_allocations_of_our_weight_gradient, .init = set_avx2) {
+    check_failed_weight_gradient(FV_F32);
+}
+
 Test(core_conv, failed_allocations_of_our_weight_gradient_in_bf16) {
-    fv_conv c = small;
-    c.pass = FV_CONV_WEIGHTS;
-    c.groups = 1;
-    c.C = 16;
-    c.in = FV_BF16;
-    check_failed_allocations(&c);
+    check_failed_weight_gradient(FV_BF16);
 }
 
 /* ---- threads ---- */
